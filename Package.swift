@@ -1,0 +1,75 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One set of rules for all our targets: complete checking, and no warning survives a build.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let arguments = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "carillon",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    ],
+    targets: [
+        // C edges: constants and calls that Swift's Glibc module does not carry.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(
+            name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+
+        // Pure rooms.
+        .target(name: "Timing", swiftSettings: settings),
+        .target(name: "Scheduling", dependencies: ["Timing"], swiftSettings: settings),
+
+        // Edges.
+        .target(
+            name: "Reactor", dependencies: ["Timing", "CLinux", deque], swiftSettings: settings),
+        .target(
+            name: "Postgres", dependencies: ["Reactor", "Timing", "CLibpq", deque],
+            swiftSettings: settings),
+        .target(name: "Programs", dependencies: ["Reactor", "CLinux"], swiftSettings: settings),
+        .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: settings),
+        .target(
+            name: "TimetableSchema", path: "sql",
+            resources: [],
+            swiftSettings: settings),
+
+        // The application and its command line.
+        .target(
+            name: "Timetable",
+            dependencies: [
+                "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Systemd",
+                "TimetableSchema", logging, deque,
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "carillon",
+            dependencies: [
+                "Timetable", "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Systemd",
+                "TimetableSchema", arguments, logging,
+            ],
+            swiftSettings: settings),
+
+        .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
+        .testTarget(
+            name: "SchedulingTests", dependencies: ["Scheduling", "Timing"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ReactorTests", dependencies: ["Reactor", "Timing"], swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,4 @@
+#include "epoll.h"
+#include "timerfd.h"
+#include "signalfd.h"
+#include "process.h"

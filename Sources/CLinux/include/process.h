@@ -1,0 +1,24 @@
+#pragma once
+// Processes: pidfd_open(2), wait status macros of wait(2), pipe2(2), spawn flags.
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static inline int clinux_pidfd_open(int pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+// pipe2 by its number: its prototype hides behind _GNU_SOURCE.
+// Both ends close-on-exec; the read end does not block.
+static inline int clinux_pipe(int ends[2]) {
+    if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return -1;
+    return fcntl(ends[0], F_SETFL, O_NONBLOCK);
+}
+
+static inline int clinux_exited(int status) { return WIFEXITED(status); }
+static inline int clinux_exit_code(int status) { return WEXITSTATUS(status); }
+static inline int clinux_term_signal(int status) { return WTERMSIG(status); }
+
+static inline int clinux_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+static inline int clinux_die_with_parent(int signal) { return prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0); }
