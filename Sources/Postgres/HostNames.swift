@@ -1,0 +1,157 @@
+internal import CLibpq
+internal import Glibc
+internal import Reactor
+
+extension ConnectionParameters {
+    /// The same parameters with the addresses of host names filled in as `hostaddr`.
+    ///
+    /// libpq asks the resolver inside PQconnectPoll and blocks there, for as long as a name server
+    /// is silent. So names are looked up on a thread of their own before. A name with several
+    /// addresses becomes several hosts, tried in order, as libpq would have done.
+    @LoopActor
+    func withAddresses(deadline: Duration) async throws(PostgresError) -> ConnectionParameters {
+        let (host, port) = effectiveHost
+        guard let host, !host.isEmpty else { return self }
+        let hosts = host.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        guard hosts.contains(where: \.needsLookUp) else { return self }
+        let ports = port.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        var names: [String] = []
+        var addresses: [String] = []
+        var portOfEach: [String] = []
+        for (index, name) in hosts.enumerated() {
+            let found = name.needsLookUp ? await lookUp(name, deadline: deadline) : [""]
+            guard !found.isEmpty else { return self }  // libpq says it in its own words
+            for address in found {
+                names.append(name)
+                addresses.append(address)
+                portOfEach.append(
+                    ports.count > 1 && index < ports.count ? ports[index] : ports.first ?? "")
+            }
+        }
+        return with("host", names.joined(separator: ","))
+            .with("hostaddr", addresses.joined(separator: ","))
+            .with("port", portOfEach.joined(separator: ","))
+    }
+
+    /// `host` and `port` after the environment; nil host when addresses or a service are given.
+    private var effectiveHost: (host: String?, port: String) {
+        var values: [String: String] = [:]
+        for (key, value) in keywords {
+            if key == "dbname", value.contains("=") || value.contains("://") {
+                for (inner, text) in Self.parse(value) { values[inner] = text }
+            } else {
+                values[key] = value
+            }
+        }
+        func setting(_ key: String, _ variable: String) -> String? {
+            if let value = values[key], !value.isEmpty { return value }
+            return unsafe getenv(variable).map { unsafe String(cString: $0) }
+        }
+        guard setting("hostaddr", "PGHOSTADDR") == nil, setting("service", "PGSERVICE") == nil
+        else { return (nil, "") }
+        return (setting("host", "PGHOST"), setting("port", "PGPORT") ?? "")
+    }
+
+    private static func parse(_ string: String) -> [(String, String)] {
+        guard let options = unsafe PQconninfoParse(string, nil) else { return [] }
+        defer { unsafe PQconninfoFree(options) }
+        var found: [(String, String)] = []
+        var index = 0
+        while let keyword = unsafe options[index].keyword {
+            if let value = unsafe options[index].val {
+                unsafe found.append((String(cString: keyword), String(cString: value)))
+            }
+            index += 1
+        }
+        return found
+    }
+}
+
+extension String {
+    /// Whether libpq would ask the resolver: no socket folder, no numeric address.
+    fileprivate var needsLookUp: Bool {
+        guard let first, first != "/", first != "@" else { return false }
+        var buffer = in6_addr()
+        let numeric = [AF_INET, AF_INET6].contains { unsafe inet_pton($0, self, &buffer) == 1 }
+        return !numeric
+    }
+}
+
+/// The addresses of `name`, in the order of getaddrinfo(3); empty when there are none in time.
+@LoopActor
+private func lookUp(_ name: String, deadline: Duration) async -> [String] {
+    let answer = LookUp(name)
+    await answer.wait(deadline: deadline)
+    return answer.addresses
+}
+
+@LoopActor
+private final class LookUp {
+    private(set) var addresses: [String] = []
+    private let done = Gate()
+    private let name: String
+
+    init(_ name: String) {
+        self.name = name
+    }
+
+    func wait(deadline: Duration) async {
+        let timer = EventLoop.shared.after(deadline) { [done] in done.open() }
+        let request = unsafe Unmanaged.passRetained(Request(name: name, lookUp: self)).toOpaque()
+        var thread = pthread_t()
+        let started = unsafe pthread_create(&thread, nil, Self.resolve, request)
+        guard started == 0 else {
+            unsafe Unmanaged<Request>.fromOpaque(request).release()
+            return
+        }
+        pthread_detach(thread)
+        await done.wait()
+        EventLoop.shared.cancelTimer(timer)
+    }
+
+    private func finish(_ addresses: [String]) {
+        self.addresses = addresses
+        done.open()
+    }
+
+    private final class Request: Sendable {
+        let name: String
+        let lookUp: LookUp
+
+        init(name: String, lookUp: LookUp) {
+            self.name = name
+            self.lookUp = lookUp
+        }
+    }
+
+    private nonisolated static let resolve:
+        @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { context in
+            guard let context = unsafe context else { return nil }
+            let request = unsafe Unmanaged<Request>.fromOpaque(context).takeRetainedValue()
+            let found = numericAddresses(of: request.name)
+            onLoop { request.lookUp.finish(found) }
+            return nil
+        }
+
+    private nonisolated static func numericAddresses(of name: String) -> [String] {
+        var hints = unsafe addrinfo()
+        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard unsafe getaddrinfo(name, nil, &hints, &list) == 0 else { return [] }
+        defer { unsafe freeaddrinfo(list) }
+        var found: [String] = []
+        var entry = unsafe list
+        while let current = unsafe entry {
+            var text = [CChar](repeating: 0, count: 64)
+            let result = unsafe getnameinfo(
+                current.pointee.ai_addr, current.pointee.ai_addrlen, &text,
+                socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+            if result == 0 {
+                let bytes = text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+                found.append(String(decoding: bytes, as: UTF8.self))
+            }
+            unsafe entry = unsafe current.pointee.ai_next
+        }
+        return found
+    }
+}

@@ -1,0 +1,75 @@
+internal import CLibpq
+
+/// What went wrong between us and a PostgreSQL server. Never holds a password or a parameter.
+public struct PostgresError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Kind: Sendable, Equatable {
+        /// The server refused a statement; `sqlstate` is set.
+        case server
+        /// There is no connection, or it was lost; what was under way may or may not have happened.
+        case connection
+        /// Our own deadline passed; the connection has been given up.
+        case timedOut
+        /// Something that this client does not do, such as COPY from the client's side.
+        case unsupported
+    }
+
+    public let kind: Kind
+    /// The five characters of appendix A of the PostgreSQL manual.
+    public let sqlstate: String?
+    public let message: String
+    public let detail: String?
+    public let hint: String?
+    public let context: String?
+
+    public init(
+        _ kind: Kind, _ message: String, sqlstate: String? = nil, detail: String? = nil,
+        hint: String? = nil, context: String? = nil
+    ) {
+        self.kind = kind
+        self.message = message
+        self.sqlstate = sqlstate
+        self.detail = detail
+        self.hint = hint
+        self.context = context
+    }
+
+    public var description: String {
+        var text = sqlstate.map { "\(message) (SQLSTATE \($0))" } ?? message
+        if let detail { text += "; \(detail)" }
+        if let hint { text += "; hint: \(hint)" }
+        return text
+    }
+
+    /// The error of a result, from its fields: PQresultErrorField.
+    static func from(_ result: OpaquePointer) -> PostgresError {
+        func field(_ code: Character) -> String? {
+            guard let value = code.asciiValue,
+                let text = unsafe PQresultErrorField(result, Int32(value))
+            else { return nil }
+            return unsafe String(cString: text)
+        }
+        let fallback = unsafe String(cString: PQresultErrorMessage(result)).trimmedLine
+        guard let sqlstate = field("C") else {
+            return PostgresError(.connection, fallback)
+        }
+        // Class 08 and the shutdown codes end the session; what follows is a lost connection.
+        return PostgresError(
+            .server, field("M") ?? fallback, sqlstate: sqlstate, detail: field("D"),
+            hint: field("H"), context: field("W"))
+    }
+
+    /// The last error of a connection: PQerrorMessage.
+    static func from(connection: OpaquePointer) -> PostgresError {
+        let text = unsafe String(cString: PQerrorMessage(connection)).trimmedLine
+        return PostgresError(.connection, text.isEmpty ? "connection lost" : text)
+    }
+}
+
+extension String {
+    /// One line without the blanks and line ends around it: libpq ends its messages with one.
+    var trimmedLine: String {
+        split(whereSeparator: \.isNewline)
+            .map { $0.drop(while: \.isWhitespace) }
+            .joined(separator: " ")
+    }
+}

@@ -1,0 +1,104 @@
+/// A statement with `$1 …` places, prepared once on each connection that uses it.
+public struct Statement: Sendable {
+    /// The name it is prepared under; nil sends it unprepared each time.
+    public let name: String?
+    public let sql: String
+
+    public init(_ name: String?, _ sql: String) {
+        self.name = name
+        self.sql = sql
+    }
+}
+
+/// One statement with the values for its places, as text; nil is NULL.
+public struct Command: Sendable {
+    public let statement: Statement
+    public let parameters: [String?]
+
+    public init(_ statement: Statement, _ parameters: [String?] = []) {
+        self.statement = statement
+        self.parameters = parameters
+    }
+
+    /// An unprepared statement without parameters.
+    public init(sql: String) {
+        self.init(Statement(nil, sql))
+    }
+}
+
+/// A NOTIFY that arrived.
+public struct Notification: Sendable, Equatable {
+    public let channel: String
+    public let payload: String
+    /// The backend that sent it.
+    public let sender: Int32
+}
+
+/// How to reach a server: keywords of libpq with their values. Has no description: it may hold
+/// a password.
+public struct ConnectionParameters: Sendable {
+    /// In order; a later one wins. `dbname` may be a whole URI or keyword string.
+    public var keywords: [(key: String, value: String)]
+
+    public init(_ keywords: [(key: String, value: String)]) {
+        self.keywords = keywords
+    }
+
+    /// A URI (`postgresql://…`) or a string of keywords (`host=… dbname=…`).
+    public init(string: String) {
+        keywords = [("dbname", string)]
+    }
+
+    /// The same with one keyword more; it wins over an earlier one of its name.
+    public func with(_ key: String, _ value: String) -> ConnectionParameters {
+        ConnectionParameters(keywords + [(key, value)])
+    }
+}
+
+extension String {
+    /// As an SQL identifier: in double quotes, those inside doubled.
+    public var quotedIdentifier: String {
+        "\"" + split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
+            + "\""
+    }
+
+    /// As an SQL string literal, whatever `standard_conforming_strings` says.
+    public var quotedLiteral: String {
+        let body = split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
+        guard body.contains("\\") else { return "'\(body)'" }
+        return "E'"
+            + body.split(separator: "\\", omittingEmptySubsequences: false)
+            .joined(separator: "\\\\") + "'"
+    }
+}
+
+extension [Int64] {
+    /// As a PostgreSQL array literal: `{1,2,3}`.
+    public var arrayLiteral: String {
+        "{" + map(String.init).joined(separator: ",") + "}"
+    }
+}
+
+extension [String?] {
+    /// As a PostgreSQL array literal of text, each value quoted; nil is NULL.
+    public var arrayLiteral: String {
+        var bytes: [UInt8] = [UInt8(ascii: "{")]
+        for (index, value) in enumerated() {
+            if index > 0 { bytes.append(UInt8(ascii: ",")) }
+            guard let value else {
+                bytes.append(contentsOf: "NULL".utf8)
+                continue
+            }
+            bytes.append(UInt8(ascii: "\""))
+            for byte in value.utf8 {
+                if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+                    bytes.append(UInt8(ascii: "\\"))
+                }
+                bytes.append(byte)
+            }
+            bytes.append(UInt8(ascii: "\""))
+        }
+        bytes.append(UInt8(ascii: "}"))
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

@@ -1,0 +1,150 @@
+internal import CLinux
+internal import Glibc
+public import Reactor
+
+/// How a program ended: wait(2).
+public enum Ending: Sendable, Equatable {
+    case exited(code: Int32)
+    case signalled(Int32)
+}
+
+/// What a program left behind.
+public struct Completion: Sendable, Equatable {
+    public let ending: Ending
+    public let output: CapturedOutput
+    public let error: CapturedOutput
+}
+
+/// A running program: its whole process group, its output, its end.
+@LoopActor
+public final class Program {
+    /// How long output is still read after the program itself has ended, since a child of it may
+    /// hold the pipe open for ever.
+    public static let outputGrace: Duration = .seconds(5)
+
+    /// The process, and the number of its group.
+    public let pid: Int32
+
+    private let pidfd: Descriptor
+    private let output: Capture
+    private let error: Capture
+    private var watch: Registration?
+    private var ending: Ending?
+    private let ended = Gate()
+    private var killTimer: EventLoop.TimerID?
+
+    /// Starts a program; throws when it can't be.
+    public static func start(_ invocation: Invocation) throws(SpawnError) -> Program {
+        let child = try spawn(invocation)
+        do throws(SystemError) {
+            return try Program(child, limit: invocation.outputLimit)
+        } catch {
+            throw SpawnError(program: invocation.program, cause: error)
+        }
+    }
+
+    private init(_ child: consuming Child, limit: Int) throws(SystemError) {
+        pid = child.pid
+        pidfd = Descriptor(owning: child.pidfd)
+        output = Capture(Descriptor(owning: child.output), limit: limit)
+        error = Capture(Descriptor(owning: child.error), limit: limit)
+        try output.start()
+        try error.start()
+        watch = try EventLoop.shared.register(pidfd.number, for: .readable) { [unowned self] _ in
+            reap()
+        }
+    }
+
+    /// Waits for the end of the program and of its output.
+    public func completion() async -> Completion {
+        // Not cut short by a cancelled task: whoever cancels also stops the program.
+        await ended.waitUninterrupted()
+        await output.finish(within: Self.outputGrace)
+        await error.finish(within: .zero)
+        return Completion(
+            ending: ending ?? .exited(code: -1), output: output.captured, error: error.captured)
+    }
+
+    /// SIGTERM to the whole group, and SIGKILL when it is not gone after `grace`.
+    public func stop(grace: Duration) {
+        guard ending == nil else { return }
+        kill(-pid, SIGTERM)
+        // A stopped process would never see it.
+        kill(-pid, SIGCONT)
+        if killTimer == nil {
+            killTimer = EventLoop.shared.after(grace) { [weak self] in self?.killNow() }
+        }
+    }
+
+    /// SIGKILL to the whole group at once.
+    public func killNow() {
+        guard ending == nil else { return }
+        kill(-pid, SIGKILL)
+    }
+
+    private func reap() {
+        var status: Int32 = 0
+        guard unsafe waitpid(pid, &status, WNOHANG) == pid else { return }
+        watch?.cancel()
+        if let killTimer {
+            // It was told to stop: what is left of its group goes with it.
+            kill(-pid, SIGKILL)
+            EventLoop.shared.cancelTimer(killTimer)
+        }
+        ending =
+            clinux_exited(status) != 0
+            ? .exited(code: clinux_exit_code(status)) : .signalled(clinux_term_signal(status))
+        ended.open()
+    }
+}
+
+/// Reads one pipe to its end into a bounded buffer.
+@LoopActor
+private final class Capture {
+    private static let chunk = 65_536
+
+    private let descriptor: Descriptor
+    private var registration: Registration?
+    private let closed = Gate()
+    private(set) var captured: CapturedOutput
+
+    init(_ descriptor: consuming Descriptor, limit: Int) {
+        self.descriptor = descriptor
+        captured = CapturedOutput(limit: limit)
+    }
+
+    isolated deinit {
+        registration?.cancel()
+    }
+
+    func start() throws(SystemError) {
+        registration = try EventLoop.shared.register(descriptor.number, for: .readable) {
+            [unowned self] _ in read()
+        }
+    }
+
+    /// Waits for the end of the pipe, at most `grace`.
+    func finish(within grace: Duration) async {
+        if !closed.isOpen {
+            let timer = EventLoop.shared.after(grace) { [weak self] in self?.close() }
+            await closed.waitUninterrupted()
+            EventLoop.shared.cancelTimer(timer)
+        }
+    }
+
+    private func read() {
+        // One read a turn, so that a flood does not keep the loop from its timers.
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Self.chunk) { buffer, count in
+            let result = unsafe Glibc.read(descriptor.number, buffer.baseAddress, Self.chunk)
+            count = max(0, result)
+            if result == 0 || (result < 0 && errno != EAGAIN && errno != EINTR) { close() }
+        }
+        captured.append(bytes)
+    }
+
+    private func close() {
+        registration?.cancel()
+        registration = nil
+        closed.open()
+    }
+}

@@ -1,0 +1,142 @@
+internal import CLinux
+internal import Glibc
+public import Reactor
+
+/// What to start and how.
+public struct Invocation: Sendable, Equatable {
+    /// A path, or a name that is looked up in PATH. No shell is involved.
+    public var program: String
+    /// What follows argv[0].
+    public var arguments: [String]
+    /// `NAME=value`; nothing else is passed on.
+    public var environment: [String]
+    /// How many bytes of each output are kept.
+    public var outputLimit: Int
+
+    public init(
+        program: String, arguments: [String] = [], environment: [String] = [],
+        outputLimit: Int = 65_536
+    ) {
+        self.program = program
+        self.arguments = arguments
+        self.environment = environment
+        self.outputLimit = outputLimit
+    }
+}
+
+/// A program that could not be started.
+public struct SpawnError: Error, Sendable, Equatable, CustomStringConvertible {
+    public let program: String
+    public let cause: SystemError
+
+    public var description: String {
+        switch cause.code {
+        case ENOENT:
+            "program '\(program)' does not exist (or its interpreter); no shell is used: "
+                + "give the path of a program, and its arguments as parameters"
+        case EACCES:
+            "program '\(program)' may not be run: \(cause)"
+        case ENOEXEC:
+            "program '\(program)' has no format that can be run; a script needs a first line "
+                + "such as #!/bin/sh"
+        case E2BIG:
+            "program '\(program)': its arguments and environment are too long"
+        default:
+            "program '\(program)' can't be started: \(cause)"
+        }
+    }
+}
+
+/// A child process with the reading ends of its output.
+struct Child: ~Copyable {
+    let pid: pid_t
+    let pidfd: Int32
+    let output: Int32
+    let error: Int32
+}
+
+/// Starts a program in a process group of its own: posix_spawn(3), pidfd_open(2).
+///
+/// Standard input is /dev/null, all signals are at their defaults and none is blocked.
+func spawn(_ invocation: Invocation) throws(SpawnError) -> Child {
+    do throws(SystemError) {
+        var outputEnds: [Int32] = [-1, -1]
+        try systemCall("pipe2") { unsafe clinux_pipe(&outputEnds) }
+        let outputRead = Descriptor(owning: outputEnds[0])
+        let outputWrite = Descriptor(owning: outputEnds[1])
+        var errorEnds: [Int32] = [-1, -1]
+        try systemCall("pipe2") { unsafe clinux_pipe(&errorEnds) }
+        let errorRead = Descriptor(owning: errorEnds[0])
+        let errorWrite = Descriptor(owning: errorEnds[1])
+
+        let pid = try launch(invocation, outputWrite.number, errorWrite.number)
+        let pidfd: Int32
+        do throws(SystemError) {
+            pidfd = try systemCall("pidfd_open") { clinux_pidfd_open(pid) }
+        } catch {
+            // Without a pidfd its end could not be seen: it must not run on unwatched.
+            kill(-pid, SIGKILL)
+            var status: Int32 = 0
+            unsafe waitpid(pid, &status, 0)
+            throw error
+        }
+        return Child(
+            pid: pid, pidfd: pidfd, output: outputRead.release(), error: errorRead.release())
+    } catch {
+        throw SpawnError(program: invocation.program, cause: error)
+    }
+}
+
+private func launch(
+    _ invocation: Invocation, _ output: Int32, _ error: Int32
+) throws(SystemError) -> pid_t {
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)
+    unsafe posix_spawn_file_actions_adddup2(&actions, error, 2)
+
+    var attributes = posix_spawnattr_t()
+    unsafe posix_spawnattr_init(&attributes)
+    defer { unsafe posix_spawnattr_destroy(&attributes) }
+    var all = sigset_t()
+    unsafe sigfillset(&all)
+    var none = sigset_t()
+    unsafe sigemptyset(&none)
+    unsafe posix_spawnattr_setsigdefault(&attributes, &all)
+    unsafe posix_spawnattr_setsigmask(&attributes, &none)
+    unsafe posix_spawnattr_setpgroup(&attributes, 0)
+    let flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK
+    unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
+
+    let arguments = CStrings([invocation.program] + invocation.arguments)
+    let environment = CStrings(invocation.environment)
+    var pid: pid_t = 0
+    // The error is the result, not errno.
+    let code = unsafe posix_spawnp(
+        &pid, invocation.program, &actions, &attributes, arguments.list, environment.list)
+    guard code == 0 else { throw SystemError(call: "posix_spawn", code: code) }
+    return pid
+}
+
+/// A NULL-ended list of C strings, as execve(2) takes it; freed with its owner.
+@safe
+private struct CStrings: ~Copyable {
+    let list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    private let count: Int
+
+    init(_ strings: [String]) {
+        count = strings.count
+        unsafe list = .allocate(capacity: strings.count + 1)
+        for (index, string) in strings.enumerated() {
+            unsafe list[index] = strdup(string)
+        }
+        unsafe list[strings.count] = nil
+    }
+
+    deinit {
+        for index in 0..<count { unsafe free(list[index]) }
+        unsafe list.deallocate()
+    }
+}

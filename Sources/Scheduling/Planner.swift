@@ -1,0 +1,195 @@
+public import Timing
+
+/// Decides what is claimed and when: events in, effects out. Reads no clock and no database.
+///
+/// All instants are the database's time; the shell translates them for its own timer. Every config
+/// has at most one place in the queue: its next fire. A fire leaves the queue when it is due and
+/// its config goes back with the next one at once, so that the answer to a claim is never awaited.
+public struct Planner: Sendable {
+    public enum Event: Sendable {
+        /// A full read begins: all that was known before may be gone.
+        case connected
+        /// Nothing can be claimed until `connected`.
+        case disconnected
+        /// Live configs, new or changed.
+        case known([PlannedConfig])
+        /// Configs that are not live any more, or not there.
+        case gone([Int64])
+        /// The full read is complete.
+        case complete
+        /// The timer went off, or the clock was set.
+        case tick
+        /// Claims that came before their instant: the clock here is ahead of the database's.
+        case early([Fire])
+        /// Requests that may be claimed from an instant on; nil for at once.
+        case requested([(request: Int64, from: WallInstant?)])
+        /// A request has no room now: it waits for a run of its config to end.
+        case waiting(request: Int64, config: Int64)
+        /// A run of a config ended.
+        case ended(config: Int64)
+        /// No claims from now on.
+        case stopped
+    }
+
+    public enum Effect: Equatable, Sendable {
+        /// To be claimed now, in order.
+        case claim([Fire])
+        /// Requests to be claimed now.
+        case claimRequests([Int64])
+        /// When the timer has to go off; nil for never.
+        case arm(WallInstant?)
+        /// Fires that nobody could claim in time: from the first to the last, by config.
+        case misfired(config: Int64, first: WallInstant, last: WallInstant)
+    }
+
+    private enum State: Sendable {
+        /// No connection: the queue is kept, nothing is claimed.
+        case disconnected
+        /// A full read is under way: what it does not name is gone.
+        case reading(seen: Set<Int64>)
+        case running
+        case stopped
+    }
+
+    private var state = State.disconnected
+    private var configs: [Int64: PlannedConfig] = [:]
+    private var fires = FireQueue<Int64, WallInstant>()
+    private var requests = FireQueue<Int64, WallInstant>()
+    private var waiting: [Int64: [Int64]] = [:]
+    private var hasStarted = false
+    /// What the timer is known to stand at; nil when it went off or may have.
+    private var armed: WallInstant??
+
+    public init() {}
+
+    /// How many configs are known.
+    public var configCount: Int { configs.count }
+
+    /// The next fire of all, or nil.
+    public var nextFire: WallInstant? { fires.next }
+
+    /// The next fire of one config, or nil.
+    public func nextFire(of config: Int64) -> WallInstant? { fires[config] }
+
+    /// Room for this many configs.
+    public mutating func reserveCapacity(_ count: Int) {
+        configs.reserveCapacity(count)
+        fires.reserveCapacity(count)
+    }
+
+    /// Takes an event at `now` (the database's time) and says what has to be done.
+    public mutating func handle(_ event: Event, now: WallInstant) -> [Effect] {
+        var effects: [Effect] = []
+        switch event {
+        case .connected:
+            if !isStopped { state = .reading(seen: []) }
+        case .disconnected:
+            if !isStopped { state = .disconnected }
+        case .known(let list):
+            for config in list { effects += learn(config, now: now) }
+        case .gone(let ids):
+            for id in ids { forget(id) }
+        case .complete:
+            effects += completeRead(now: now)
+        case .tick:
+            armed = nil  // what is due is taken below
+        case .early(let list):
+            for fire in list where configs[fire.config] != nil {
+                fires.set(fire.config, at: min(fire.instant, fires[fire.config] ?? fire.instant))
+            }
+        case .requested(let list):
+            for (request, from) in list { requests.set(request, at: from ?? .distantPast) }
+        case .waiting(let request, let config):
+            waiting[config, default: []].append(request)
+        case .ended(let config):
+            for request in waiting.removeValue(forKey: config) ?? [] {
+                requests.set(request, at: .distantPast)
+            }
+        case .stopped:
+            state = .stopped
+        }
+        if case .running = state { effects += takeDue(now: now) }
+        return effects + rearm()
+    }
+
+    private var isStopped: Bool {
+        if case .stopped = state { return true }
+        return false
+    }
+
+    private mutating func learn(_ config: PlannedConfig, now: WallInstant) -> [Effect] {
+        let isNew = configs.updateValue(config, forKey: config.id) == nil
+        if case .reading(var seen) = state {
+            // Taken out first, so that the set is not copied for every config.
+            state = .disconnected
+            seen.insert(config.id)
+            state = .reading(seen: seen)
+        }
+        if config.firesAtStart {
+            // Only what is there when the daemon becomes ready: see completeRead.
+            if isNew, !hasStarted { fires.set(config.id, at: .distantPast) }
+            return []
+        }
+        let begin = max(config.scheduledSince, now.advanced(byMicroseconds: -config.grace))
+        let late = config.rule.latest(after: begin, through: now)
+        if let first = late ?? config.rule.next(after: max(now, begin)) {
+            fires.set(config.id, at: first)
+        } else {
+            fires.remove(config.id)
+        }
+        return []
+    }
+
+    private mutating func forget(_ id: Int64) {
+        configs[id] = nil
+        fires.remove(id)
+    }
+
+    private mutating func completeRead(now: WallInstant) -> [Effect] {
+        guard case .reading(let seen) = state else { return [] }
+        if seen.count < configs.count {
+            for id in configs.keys.filter({ !seen.contains($0) }) { forget(id) }
+        }
+        state = .running
+        hasStarted = true
+        return []
+    }
+
+    private mutating func takeDue(now: WallInstant) -> [Effect] {
+        var effects: [Effect] = []
+        var claims: [Fire] = []
+        for (id, instant) in fires.popDue(now) {
+            guard let config = configs[id] else { continue }
+            guard !config.firesAtStart else {
+                claims.append(Fire(config: id, instant: now))
+                continue
+            }
+            let latest = config.rule.latest(after: instant, through: now) ?? instant
+            if now.microseconds(since: latest) <= config.grace {
+                claims.append(Fire(config: id, instant: latest))
+                if latest > instant {
+                    effects.append(.misfired(config: id, first: instant, last: latest))
+                }
+            } else {
+                effects.append(.misfired(config: id, first: instant, last: latest))
+            }
+            if let next = config.rule.next(after: max(now, latest)) {
+                fires.set(id, at: next)
+            }
+        }
+        if !claims.isEmpty { effects.append(.claim(claims)) }
+        let due = requests.popDue(now)
+        if !due.isEmpty { effects.append(.claimRequests(due.map(\.id))) }
+        return effects
+    }
+
+    private mutating func rearm() -> [Effect] {
+        var next: WallInstant?
+        if case .running = state {
+            next = [fires.next, requests.next].compactMap(\.self).min()
+        }
+        if let armed, armed == next { return [] }
+        armed = .some(next)
+        return [.arm(next)]
+    }
+}

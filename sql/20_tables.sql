@@ -1,0 +1,228 @@
+-- The seed's tables with their columns, names and defaults, and what was added to them.
+-- A check is named by the sentence that it makes true: its name is what a user reads.
+
+CREATE TABLE timetable.database_connection (
+    database_connection bigserial PRIMARY KEY,
+    connect_string text NOT NULL,
+    comment text
+);
+COMMENT ON COLUMN timetable.database_connection.connect_string IS
+    'A libpq URI or keyword string; keep passwords in a password file';
+
+CREATE TABLE timetable.base_task (
+    task_id bigserial PRIMARY KEY,
+    name text NOT NULL UNIQUE,
+    kind timetable.task_kind NOT NULL DEFAULT 'SQL',
+    script text NOT NULL
+);
+COMMENT ON TABLE timetable.base_task IS 'One thing to do: SQL, a program (SHELL) or a built-in';
+COMMENT ON COLUMN timetable.base_task.script IS
+    'SQL: the statements; SHELL: the path of a program, no shell is used; BUILTIN: its name';
+
+CREATE TABLE timetable.task_chain (
+    chain_id bigserial PRIMARY KEY,
+    parent_id bigint UNIQUE
+        REFERENCES timetable.task_chain (chain_id) ON UPDATE CASCADE ON DELETE CASCADE,
+    task_id bigint NOT NULL
+        REFERENCES timetable.base_task (task_id) ON UPDATE CASCADE ON DELETE CASCADE,
+    run_uid text,
+    database_connection bigint
+        REFERENCES timetable.database_connection (database_connection)
+        ON UPDATE CASCADE ON DELETE CASCADE,
+    ignore_error boolean DEFAULT false,
+    autonomous boolean NOT NULL DEFAULT false,
+    timeout interval,
+    CONSTRAINT timeout_of_an_element_is_positive CHECK (timeout > interval '0')
+);
+COMMENT ON TABLE timetable.task_chain IS
+    'Elements of chains; an element without parent_id is a head and gives its chain the id';
+CREATE INDEX task_chain_task_id ON timetable.task_chain (task_id);
+
+CREATE TABLE timetable.chain_execution_config (
+    chain_execution_config bigserial PRIMARY KEY,
+    chain_id bigint
+        REFERENCES timetable.task_chain (chain_id) ON UPDATE CASCADE ON DELETE CASCADE,
+    chain_name text NOT NULL UNIQUE,
+    run_at_minute integer,
+    run_at_hour integer,
+    run_at_day integer,
+    run_at_month integer,
+    run_at_day_of_week integer,
+    max_instances integer,
+    live boolean DEFAULT false,
+    self_destruct boolean DEFAULT false,
+    exclusive_execution boolean DEFAULT false,
+    excluded_execution_configs integer[],
+    schedule text,
+    time_zone text,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    client_name text,
+    misfire text NOT NULL DEFAULT 'SKIP',
+    misfire_window interval NOT NULL DEFAULT '1 day',
+    misfire_grace interval NOT NULL DEFAULT '60 seconds',
+    scheduled_since timestamptz DEFAULT clock_timestamp(),
+    overlap text NOT NULL DEFAULT 'SKIP',
+    timeout interval,
+    jitter interval,
+    on_gap text NOT NULL DEFAULT 'RUN',
+    on_repeat text NOT NULL DEFAULT 'FIRST',
+    retries integer NOT NULL DEFAULT 0,
+    retry_delay interval NOT NULL DEFAULT '1 second',
+    on_failure bigint
+        REFERENCES timetable.chain_execution_config (chain_execution_config)
+        ON UPDATE CASCADE ON DELETE SET NULL,
+
+    CONSTRAINT run_at_minute_is_from_0_to_59 CHECK (run_at_minute BETWEEN 0 AND 59),
+    CONSTRAINT run_at_hour_is_from_0_to_23 CHECK (run_at_hour BETWEEN 0 AND 23),
+    CONSTRAINT run_at_day_is_from_1_to_31 CHECK (run_at_day BETWEEN 1 AND 31),
+    CONSTRAINT run_at_month_is_from_1_to_12 CHECK (run_at_month BETWEEN 1 AND 12),
+    CONSTRAINT run_at_day_of_week_is_from_0_to_7 CHECK (run_at_day_of_week BETWEEN 0 AND 7),
+    -- With a day of the week, either day matches, so the config still fires.
+    CONSTRAINT run_at_day_exists_in_run_at_month CHECK (
+        run_at_day_of_week IS NOT NULL
+        OR NOT (run_at_day > 29 AND run_at_month = 2)
+        AND NOT (run_at_day > 30 AND run_at_month IN (4, 6, 9, 11))
+    ),
+    CONSTRAINT either_schedule_or_run_at_columns CHECK (
+        schedule IS NULL
+        OR num_nonnulls(
+            run_at_minute, run_at_hour, run_at_day, run_at_month, run_at_day_of_week) = 0
+    ),
+    CONSTRAINT max_instances_is_positive CHECK (max_instances > 0),
+    CONSTRAINT ends_at_is_after_starts_at CHECK (ends_at > starts_at),
+    CONSTRAINT misfire_is_skip_or_once_or_all CHECK (misfire IN ('SKIP', 'ONCE', 'ALL')),
+    CONSTRAINT misfire_window_is_not_negative CHECK (misfire_window >= interval '0'),
+    CONSTRAINT misfire_grace_is_not_negative CHECK (misfire_grace >= interval '0'),
+    CONSTRAINT overlap_is_skip_or_wait CHECK (overlap IN ('SKIP', 'WAIT')),
+    CONSTRAINT timeout_is_positive CHECK (timeout > interval '0'),
+    CONSTRAINT jitter_is_not_negative CHECK (jitter >= interval '0'),
+    CONSTRAINT on_gap_is_run_or_skip CHECK (on_gap IN ('RUN', 'SKIP')),
+    CONSTRAINT on_repeat_is_first_or_both CHECK (on_repeat IN ('FIRST', 'BOTH')),
+    CONSTRAINT retries_is_not_negative CHECK (retries >= 0),
+    CONSTRAINT retry_delay_is_not_negative CHECK (retry_delay >= interval '0'),
+    CONSTRAINT on_failure_is_another_config CHECK (on_failure <> chain_execution_config)
+);
+COMMENT ON TABLE timetable.chain_execution_config IS
+    'When a chain runs: schedule or run_at_ columns (NULL = any), limits, options';
+COMMENT ON COLUMN timetable.chain_execution_config.max_instances IS
+    'How many runs of this config may be under way at once; NULL = 16';
+COMMENT ON COLUMN timetable.chain_execution_config.self_destruct IS
+    'Delete this config when its chain was done';
+CREATE INDEX chain_execution_config_chain_id ON timetable.chain_execution_config (chain_id);
+CREATE INDEX chain_execution_config_on_failure ON timetable.chain_execution_config (on_failure)
+    WHERE on_failure IS NOT NULL;
+
+CREATE TABLE timetable.chain_execution_parameters (
+    chain_execution_config bigint
+        REFERENCES timetable.chain_execution_config (chain_execution_config)
+        ON UPDATE CASCADE ON DELETE CASCADE,
+    chain_id bigint
+        REFERENCES timetable.task_chain (chain_id) ON UPDATE CASCADE ON DELETE CASCADE,
+    order_id integer CONSTRAINT order_id_is_positive CHECK (order_id > 0),
+    value jsonb,
+    PRIMARY KEY (chain_execution_config, chain_id, order_id)
+);
+COMMENT ON TABLE timetable.chain_execution_parameters IS
+    'Parameters of one element of the chain under one config: each row is one invocation';
+CREATE INDEX chain_execution_parameters_chain_id
+    ON timetable.chain_execution_parameters (chain_id);
+
+CREATE TABLE timetable.log (
+    id bigserial PRIMARY KEY,
+    ts timestamptz DEFAULT now(),
+    client_name text,
+    pid integer NOT NULL,
+    log_level timetable.log_type NOT NULL,
+    message text
+);
+
+-- No foreign keys from here on: what happened stays when what was configured goes.
+
+CREATE TABLE timetable.execution_log (
+    chain_execution_config bigint,
+    chain_id bigint,
+    task_id bigint,
+    name text NOT NULL,
+    script text,
+    kind text,
+    last_run timestamptz DEFAULT now(),
+    finished timestamptz,
+    returncode integer,
+    pid bigint,
+    run_status bigint,
+    output text,
+    error text,
+    sqlstate text,
+    parameters jsonb,
+    client_name text
+);
+COMMENT ON TABLE timetable.execution_log IS 'One row for each invocation of a task';
+CREATE INDEX execution_log_run_status ON timetable.execution_log (run_status);
+
+CREATE TABLE timetable.run_request (
+    run_request bigserial PRIMARY KEY,
+    chain_execution_config bigint NOT NULL,
+    parameters jsonb,
+    run_after timestamptz,
+    requested_by text NOT NULL DEFAULT session_user,
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    claimed_at timestamptz
+);
+COMMENT ON TABLE timetable.run_request IS
+    'Runs asked for now or at run_after; claimed_at tells when a worker took it';
+CREATE INDEX run_request_open ON timetable.run_request (run_request) WHERE claimed_at IS NULL;
+
+CREATE TABLE timetable.run_status (
+    run_status bigserial PRIMARY KEY,
+    start_status bigint,
+    execution_status timetable.execution_status,
+    chain_id bigint,
+    current_execution_element bigint,
+    started timestamptz,
+    last_status_update timestamptz DEFAULT clock_timestamp(),
+    chain_execution_config bigint,
+    scheduled_for timestamptz,
+    client_name text,
+    parameters jsonb,
+    attempt integer NOT NULL DEFAULT 1,
+    retry_at timestamptz,
+    finished timestamptz,
+    error text,
+    sqlstate text,
+    reason text,
+    missed_count bigint,
+    missed_until timestamptz,
+    cancel_requested_at timestamptz,
+    cancel_requested_by text,
+    run_request bigint CONSTRAINT a_request_is_claimed_once UNIQUE,
+    CONSTRAINT a_fire_is_claimed_once UNIQUE (chain_execution_config, scheduled_for)
+);
+COMMENT ON TABLE timetable.run_status IS
+    'One row for each run, kept up to date; a fire that did not run has one too, with its reason';
+CREATE INDEX run_status_under_way ON timetable.run_status (chain_execution_config)
+    WHERE execution_status = 'STARTED';
+
+CREATE TABLE timetable.worker (
+    client_name text PRIMARY KEY,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE timetable.worker IS 'One row for each daemon that ever served this database';
+
+CREATE TABLE timetable.worker_backend (
+    client_name text NOT NULL
+        REFERENCES timetable.worker (client_name) ON UPDATE CASCADE ON DELETE CASCADE,
+    pid integer NOT NULL,
+    backend_start timestamptz NOT NULL,
+    PRIMARY KEY (client_name, pid, backend_start)
+);
+COMMENT ON TABLE timetable.worker_backend IS
+    'The sessions of a daemon: whoever takes over from a dead one ends them first';
+
+-- pg_timezone_names takes 100 ms a look, so that the check of time_zone reads this copy.
+CREATE TABLE timetable.known_time_zone (name text PRIMARY KEY);
+INSERT INTO timetable.known_time_zone SELECT name FROM pg_catalog.pg_timezone_names;

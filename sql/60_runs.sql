@@ -1,0 +1,367 @@
+-- Claims and ends of runs, called by the daemon only.
+
+-- Locks configs for this transaction, in order: two claims never count the runs of one config at
+-- the same time, and never wait for each other in a circle. 'ca' is Carillon's key space.
+CREATE FUNCTION timetable.lock_configs(configs bigint[]) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_advisory_xact_lock((x'6361'::bigint << 48) # id)
+    FROM (SELECT DISTINCT unnest(configs) AS id ORDER BY 1) AS sorted
+$$;
+
+-- The parameters a config has now: {"element": [row, …], …}, or NULL when it has none.
+CREATE FUNCTION timetable.current_parameters(config bigint) RETURNS jsonb
+LANGUAGE sql STABLE AS $$
+    SELECT jsonb_object_agg(p.chain_id, p.rows)
+    FROM (
+        SELECT chain_id, jsonb_agg(value ORDER BY order_id) AS rows
+        FROM timetable.chain_execution_parameters
+        WHERE chain_execution_config = config
+        GROUP BY chain_id
+    ) AS p
+    HAVING count(*) > 0
+$$;
+
+-- Claims fires (config and instant in microseconds since 1970, pairwise) for a worker.
+-- outcome: STARTED, ours now; SKIPPED, ours and recorded as not run; TAKEN, another's;
+-- EARLY, the instant lies ahead of the database's clock; GONE, no such live config.
+CREATE FUNCTION timetable.claim_fires(
+    configs bigint[], fires bigint[], worker text,
+    OUT config bigint, OUT fire bigint, OUT outcome text, OUT run bigint, OUT clock bigint
+) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM timetable.lock_configs(configs);
+    -- A statement of its own: its snapshot is younger than the locks.
+    RETURN QUERY
+    WITH due AS (
+        SELECT f.config, f.fire,
+            timestamptz 'epoch' + f.fire * interval '1 microsecond' AS instant,
+            row_number() OVER (PARTITION BY f.config ORDER BY f.fire) AS place
+        FROM unnest(configs, fires) AS f (config, fire)
+    ), judged AS (
+        SELECT d.*, c.chain_id, c.max_instances, c.chain_execution_config IS NOT NULL AS known,
+            CASE
+                WHEN c.live IS NOT TRUE OR c.chain_id IS NULL THEN 'GONE'
+                WHEN d.instant > clock_timestamp() THEN 'EARLY'
+                WHEN d.place + u.under_way > coalesce(c.max_instances, 16) THEN 'SKIPPED'
+                ELSE 'STARTED'
+            END AS verdict
+        FROM due d
+        LEFT JOIN timetable.chain_execution_config c ON c.chain_execution_config = d.config
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS under_way
+            FROM timetable.run_status r
+            WHERE r.chain_execution_config = d.config AND r.execution_status = 'STARTED'
+        ) AS u
+    ), claimed AS (
+        INSERT INTO timetable.run_status AS r (
+            run_status, start_status, execution_status, chain_id, current_execution_element,
+            started, finished, chain_execution_config, scheduled_for, client_name, parameters,
+            reason)
+        SELECT n.id, n.id, j.verdict::timetable.execution_status, j.chain_id, j.chain_id,
+            clock_timestamp(), CASE j.verdict WHEN 'SKIPPED' THEN clock_timestamp() END,
+            j.config, j.instant, worker, timetable.current_parameters(j.config),
+            CASE j.verdict WHEN 'SKIPPED' THEN
+                format('%s runs of this config are under way, max_instances allows no more',
+                    coalesce(j.max_instances, 16))
+            END
+        FROM judged j
+        CROSS JOIN LATERAL (
+            SELECT nextval('timetable.run_status_run_status_seq') + j.place * 0 AS id
+        ) AS n
+        WHERE j.verdict IN ('STARTED', 'SKIPPED')
+        ORDER BY j.config, j.instant
+        ON CONFLICT ON CONSTRAINT a_fire_is_claimed_once DO NOTHING
+        RETURNING r.run_status, r.chain_execution_config, r.scheduled_for
+    )
+    SELECT j.config, j.fire,
+        CASE WHEN j.verdict IN ('STARTED', 'SKIPPED') AND c.run_status IS NULL
+            THEN 'TAKEN' ELSE j.verdict END,
+        c.run_status,
+        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    FROM judged j
+    LEFT JOIN claimed c
+        ON c.chain_execution_config = j.config AND c.scheduled_for = j.instant;
+END $$;
+
+-- Turns payloads of NOTIFY timetable_run into requests: a config id, a chain name, or
+-- {"config": id or name, "delay": seconds}. Only live configs; outcome UNKNOWN or INVALID else.
+CREATE FUNCTION timetable.take_notified(
+    payloads text[], OUT payload text, OUT outcome text, OUT request bigint
+) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    message jsonb;
+    wanted text;
+    delay double precision;
+    target bigint;
+BEGIN
+    PERFORM set_config('timetable.quiet', 'on', true);
+    FOREACH payload IN ARRAY payloads LOOP
+        outcome := NULL;
+        request := NULL;
+        delay := 0;
+        wanted := btrim(payload);
+        IF wanted LIKE '{%' THEN
+            BEGIN
+                message := wanted::jsonb;
+                wanted := message ->> 'config';
+                delay := coalesce((message ->> 'delay')::double precision, 0);
+                IF NOT delay BETWEEN 0 AND 1e9 OR wanted IS NULL THEN
+                    outcome := 'INVALID';
+                END IF;
+            EXCEPTION WHEN data_exception OR statement_too_complex THEN
+                outcome := 'INVALID';
+            END;
+        END IF;
+        IF outcome IS NULL THEN
+            -- A number is an id first; a chain may still have a number as its name.
+            SELECT c.chain_execution_config INTO target
+            FROM timetable.chain_execution_config c
+            WHERE c.live AND (
+                c.chain_name = wanted
+                OR c.chain_execution_config =
+                    CASE WHEN wanted ~ '^[0-9]{1,18}$' THEN wanted::bigint END)
+            ORDER BY c.chain_name = wanted LIMIT 1;
+            IF FOUND THEN
+                INSERT INTO timetable.run_request
+                    (chain_execution_config, run_after, requested_by)
+                VALUES (
+                    target,
+                    CASE WHEN delay > 0 THEN
+                        clock_timestamp() + delay * interval '1 second' END,
+                    'NOTIFY')
+                RETURNING run_request INTO request;
+                outcome := 'REQUESTED';
+            ELSE
+                outcome := 'UNKNOWN';
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM set_config('timetable.quiet', 'off', true);
+END $$;
+
+-- Claims requests for a worker. outcome: STARTED; WAITING, no room for it now; TAKEN; EARLY with
+-- the instant from which it may run; GONE, its config does not exist any more.
+CREATE FUNCTION timetable.claim_requests(
+    requests bigint[], worker text,
+    OUT request bigint, OUT config bigint, OUT outcome text, OUT run bigint, OUT run_after bigint,
+    OUT clock bigint
+) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM timetable.lock_configs(array_agg(q.chain_execution_config))
+    FROM timetable.run_request q
+    WHERE q.run_request = ANY (requests) AND q.claimed_at IS NULL;
+    RETURN QUERY
+    WITH open AS (
+        SELECT q.*,
+            row_number() OVER (
+                PARTITION BY q.chain_execution_config,
+                    coalesce(q.run_after, '-infinity') <= clock_timestamp()
+                ORDER BY q.run_request) AS place
+        FROM timetable.run_request q
+        WHERE q.run_request = ANY (requests) AND q.claimed_at IS NULL
+    ), judged AS (
+        SELECT o.*, c.chain_id,
+            CASE
+                WHEN c.chain_id IS NULL THEN 'GONE'
+                WHEN o.run_after > clock_timestamp() THEN 'EARLY'
+                WHEN o.place + u.under_way > coalesce(c.max_instances, 16) THEN 'WAITING'
+                ELSE 'STARTED'
+            END AS verdict
+        FROM open o
+        LEFT JOIN timetable.chain_execution_config c
+            ON c.chain_execution_config = o.chain_execution_config
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS under_way
+            FROM timetable.run_status r
+            WHERE r.chain_execution_config = o.chain_execution_config
+                AND r.execution_status = 'STARTED'
+        ) AS u
+    ), closed AS (
+        UPDATE timetable.run_request q
+        SET claimed_at = clock_timestamp()
+        FROM judged j
+        WHERE q.run_request = j.run_request AND j.verdict IN ('STARTED', 'GONE')
+    ), claimed AS (
+        INSERT INTO timetable.run_status AS r (
+            run_status, start_status, execution_status, chain_id, current_execution_element,
+            started, finished, chain_execution_config, client_name, parameters, run_request, error)
+        SELECT n.id, n.id,
+            CASE j.verdict WHEN 'GONE' THEN 'CHAIN_FAILED' ELSE 'STARTED'
+            END::timetable.execution_status,
+            j.chain_id, j.chain_id, clock_timestamp(),
+            CASE j.verdict WHEN 'GONE' THEN clock_timestamp() END,
+            j.chain_execution_config, worker,
+            coalesce(
+                timetable.current_parameters(j.chain_execution_config) || j.parameters,
+                j.parameters, timetable.current_parameters(j.chain_execution_config)),
+            j.run_request,
+            CASE j.verdict WHEN 'GONE' THEN 'the config does not exist, or has no chain' END
+        FROM judged j
+        CROSS JOIN LATERAL (
+            SELECT nextval('timetable.run_status_run_status_seq') + j.place * 0 AS id
+        ) AS n
+        WHERE j.verdict IN ('STARTED', 'GONE')
+        ORDER BY j.run_request
+        ON CONFLICT ON CONSTRAINT a_request_is_claimed_once DO NOTHING
+        RETURNING r.run_status, r.run_request
+    )
+    SELECT a.id, j.chain_execution_config,
+        CASE WHEN j.run_request IS NULL
+                OR (j.verdict IN ('STARTED', 'GONE') AND c.run_status IS NULL)
+            THEN 'TAKEN' ELSE j.verdict END,
+        c.run_status,
+        (extract(epoch FROM j.run_after) * 1000000)::bigint,
+        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    FROM unnest(requests) AS a (id)
+    LEFT JOIN judged j ON j.run_request = a.id
+    LEFT JOIN claimed c ON c.run_request = a.id;
+END $$;
+
+-- What the runs that this worker claimed in this very transaction have to do: one row for each
+-- invocation, in order. Without parameters an element is invoked once, with row NULL.
+CREATE FUNCTION timetable.claimed_work(
+    worker text, configs bigint[], since timestamptz,
+    OUT run bigint, OUT config bigint, OUT chain bigint, OUT self_destruct boolean,
+    OUT "position" integer, OUT element bigint, OUT task bigint, OUT name text, OUT kind text,
+    OUT script text, OUT run_uid text, OUT connect_string text, OUT ignore_error boolean,
+    OUT autonomous boolean, OUT timeout_microseconds bigint, OUT parameter text,
+    OUT parameter_type text, OUT arguments text[], OUT malformed text
+) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE won AS (
+        SELECT r.run_status, r.chain_execution_config, r.chain_id, r.parameters, c.self_destruct
+        FROM (SELECT DISTINCT unnest(configs) AS id) AS wanted
+        JOIN timetable.run_status r ON r.chain_execution_config = wanted.id
+        JOIN timetable.chain_execution_config c ON c.chain_execution_config = wanted.id
+        WHERE r.execution_status = 'STARTED' AND r.client_name = worker AND r.started >= since
+    ), element AS (
+        SELECT w.run_status, 1 AS "position", t.*
+        FROM won w JOIN timetable.task_chain t ON t.chain_id = w.chain_id
+        UNION ALL
+        SELECT e.run_status, e."position" + 1, t.*
+        FROM element e JOIN timetable.task_chain t ON t.parent_id = e.chain_id
+        WHERE e."position" < 10000
+    )
+    SELECT w.run_status, w.chain_execution_config, w.chain_id, w.self_destruct IS TRUE,
+        e."position", e.chain_id, e.task_id, b.name, b.kind::text, b.script, e.run_uid,
+        d.connect_string, e.ignore_error IS TRUE, e.autonomous,
+        (extract(epoch FROM e.timeout) * 1000000)::bigint,
+        p.value::text, jsonb_typeof(p.value),
+        CASE jsonb_typeof(p.value) WHEN 'array' THEN
+            ARRAY(SELECT jsonb_array_elements_text(p.value)) END,
+        CASE WHEN jsonb_typeof(own.rows) <> 'array' OR jsonb_typeof(w.parameters) <> 'object'
+            THEN coalesce(own.rows, w.parameters)::text END
+    FROM won w
+    JOIN element e ON e.run_status = w.run_status
+    JOIN timetable.base_task b ON b.task_id = e.task_id
+    LEFT JOIN timetable.database_connection d ON d.database_connection = e.database_connection
+    CROSS JOIN LATERAL (SELECT w.parameters -> e.chain_id::text AS rows) AS own
+    LEFT JOIN LATERAL jsonb_array_elements(
+        CASE jsonb_typeof(own.rows) WHEN 'array' THEN own.rows END
+    ) WITH ORDINALITY AS p (value, number) ON true
+    ORDER BY w.run_status, e."position", p.number
+$$;
+
+-- Ends a run well, in the transaction of its chain: both commit or neither. Raises when the run
+-- is not under way in this worker's hands any more, so that the chain's work is not done either.
+CREATE FUNCTION timetable.chain_done(run bigint, worker text, config_to_delete bigint)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE timetable.run_status
+    SET execution_status = 'CHAIN_DONE', finished = clock_timestamp(),
+        last_status_update = clock_timestamp()
+    WHERE run_status = run AND execution_status = 'STARTED' AND client_name = worker;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % is no longer under way for worker "%"', run, worker
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF config_to_delete IS NOT NULL THEN
+        PERFORM set_config('timetable.quiet', 'on', true);
+        DELETE FROM timetable.chain_execution_config
+        WHERE chain_execution_config = config_to_delete;
+        PERFORM set_config('timetable.quiet', 'off', true);
+    END IF;
+END $$;
+
+-- Ends runs outside of their chains' transactions. A run that is not under way any more keeps its
+-- end: after a COMMIT whose answer was lost, the wait for its row tells what became of it.
+-- Returns the end that each run has now.
+CREATE FUNCTION timetable.end_runs(
+    runs bigint[], statuses text[], errors text[], sqlstates text[], worker text,
+    OUT run bigint, OUT status text
+) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    WITH ended AS (
+        UPDATE timetable.run_status r
+        SET execution_status = e.status::timetable.execution_status, error = e.error,
+            sqlstate = e.sqlstate, finished = clock_timestamp(),
+            last_status_update = clock_timestamp()
+        FROM unnest(runs, statuses, errors, sqlstates) AS e (run, status, error, sqlstate)
+        WHERE r.run_status = e.run AND r.execution_status = 'STARTED' AND r.client_name = worker
+        RETURNING r.chain_execution_config, r.execution_status
+    ), quiet AS (
+        SELECT set_config('timetable.quiet', 'on', true)
+        WHERE EXISTS (SELECT FROM ended)
+    )
+    DELETE FROM timetable.chain_execution_config c
+    USING ended, quiet
+    WHERE c.chain_execution_config = ended.chain_execution_config AND c.self_destruct
+        AND ended.execution_status = 'CHAIN_DONE';
+    PERFORM set_config('timetable.quiet', 'off', true);
+    RETURN QUERY
+    SELECT r.run_status, r.execution_status::text
+    FROM timetable.run_status r WHERE r.run_status = ANY (runs);
+END $$;
+
+-- Ends the sessions that an earlier life of this worker left behind, but not those in keep, and
+-- returns how many are still there: to be called until it returns 0.
+CREATE FUNCTION timetable.end_sessions(worker text, keep integer[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    left_over bigint;
+BEGIN
+    SELECT count(pg_terminate_backend(a.pid)) INTO left_over
+    FROM timetable.worker_backend b
+    JOIN pg_stat_activity a ON a.pid = b.pid AND a.backend_start = b.backend_start
+    WHERE b.client_name = worker AND a.pid <> ALL (keep);
+    DELETE FROM timetable.worker_backend b
+    WHERE b.client_name = worker AND NOT EXISTS (
+        SELECT FROM pg_stat_activity a WHERE a.pid = b.pid AND a.backend_start = b.backend_start);
+    RETURN left_over;
+END $$;
+
+-- What a worker had under way when its daemon ended: nobody knows how far it came.
+CREATE FUNCTION timetable.mark_dead(worker text) RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE timetable.run_status r
+    SET execution_status = 'DEAD', finished = clock_timestamp(),
+        last_status_update = clock_timestamp(),
+        error = 'its daemon ended while it was under way'
+    WHERE r.execution_status = 'STARTED' AND r.client_name = worker
+    RETURNING r.run_status
+$$;
+
+-- Gives back the claims whose answers were lost with a connection: the daemon knows all the runs
+-- that it began, so that the others never began and may be claimed again.
+CREATE FUNCTION timetable.release_claims(worker text, known bigint[]) RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    WITH lost AS (
+        DELETE FROM timetable.run_status r
+        WHERE r.execution_status = 'STARTED' AND r.client_name = worker
+            AND r.run_status <> ALL (known)
+        RETURNING r.run_status, r.run_request
+    ), reopened AS (
+        UPDATE timetable.run_request q SET claimed_at = NULL
+        FROM lost WHERE q.run_request = lost.run_request
+    )
+    SELECT lost.run_status FROM lost
+$$;
