@@ -51,7 +51,7 @@ struct ClusterKeeper {
                 stop-fast) stop INT ;;
                 stop-immediate) stop QUIT ;;
             esac
-            echo "$order"
+            echo "$server"
         done
         [ -z "$server" ] || stop QUIT
         cd / && rm -rf "$folder"
@@ -78,20 +78,23 @@ struct ClusterKeeper {
 
     /// Starts the server and waits until it takes connections; returns what `end` needs.
     mutating func start() throws -> (orders: Int32, pid: pid_t) {
-        try order("start")
+        let server = try order("start")
         let status = "\(folder)/data/postmaster.pid"
         let deadline = ContinuousClock.now + .seconds(60)
         // The server writes "ready" into its lock file; psql in a loop would cost far more.
         while !((try? String(contentsOfFile: status, encoding: .utf8))?.contains("ready") ?? false)
         {
-            guard ContinuousClock.now < deadline else { throw failure("did not become ready") }
+            guard Self.isAlive(server), ContinuousClock.now < deadline else {
+                throw failure("did not become ready")
+            }
             usleep(5_000)
         }
         return (orders, pid)
     }
 
-    /// Gives an order and waits for the echo that says it was carried out.
-    mutating func order(_ name: String) throws {
+    /// Gives an order, waits until it was carried out, and returns the server's process id.
+    @discardableResult
+    mutating func order(_ name: String) throws -> String {
         let line = Array("\(name)\n".utf8)
         guard unsafe write(orders, line, line.count) == line.count else {
             throw failure("took no order: \(CallFailed(call: "write", code: errno))")
@@ -104,6 +107,13 @@ struct ClusterKeeper {
             guard readAvailable(answers, into: &answer) else { throw failure("ended") }
             guard ContinuousClock.now < deadline else { throw failure("hangs at \(name)") }
         }
+        return String(decoding: answer.dropLast(), as: UTF8.self)
+    }
+
+    /// Whether the process runs; an ended one that the keeper has not waited for is a zombie.
+    private static func isAlive(_ pid: String) -> Bool {
+        let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+        return stat.map { !$0.contains(") Z ") } ?? false
     }
 
     /// Ends the server and removes the folder; returns when both are gone.

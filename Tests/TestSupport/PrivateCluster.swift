@@ -77,6 +77,11 @@ public final class PrivateCluster: Sendable {
         return database
     }
 
+    /// The same, without holding a thread of Swift's pool.
+    public func createDatabase(_ prefix: String) async throws -> TestDatabase {
+        try await onOwnThread { try self.createDatabase(prefix) }
+    }
+
     /// The newest installed PostgreSQL: Debian's place first, then PATH.
     private static func findPrograms() throws -> String {
         let versions = "/usr/lib/postgresql"
