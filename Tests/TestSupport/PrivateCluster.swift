@@ -55,7 +55,7 @@ public final class PrivateCluster: Sendable {
 
     /// Ends the server, and returns when it is gone. The data stays.
     public func stop(_ mode: StopMode = .fast) throws {
-        try keeper.withLock { try $0.order("stop-\(mode.rawValue)") }
+        _ = try keeper.withLock { try $0.order("stop-\(mode.rawValue)") }
     }
 
     /// The server's log so far.
