@@ -56,13 +56,10 @@ import Testing
 
     @Test func readinessDatagramsAreCollected() async throws {
         let script = #"""
-            python3 - <<'END'
-            import os, socket
-            s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            s.connect(os.environ["NOTIFY_SOCKET"])
-            s.send(b"STATUS=starting")
-            s.send(b"READY=1\nSTATUS=idle")
-            END
+            perl -e 'use Socket;
+                socket(S, AF_UNIX, SOCK_DGRAM, 0) or die;
+                connect(S, pack_sockaddr_un($ENV{NOTIFY_SOCKET})) or die;
+                send(S, $_, 0) for "STATUS=starting", "READY=1\nSTATUS=idle";'
             sleep 60
             """#
         let daemon = try shell(script, notify: true)
