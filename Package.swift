@@ -65,6 +65,14 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // What several tests need: a private PostgreSQL, a running daemon, awaited conditions.
+        .target(
+            name: "TestSupport", dependencies: ["Timing", "CLinux"], path: "Tests/TestSupport",
+            swiftSettings: settings),
+        .testTarget(
+            name: "TestSupportTests", dependencies: ["TestSupport", "Timing"],
+            swiftSettings: settings),
+
         .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
         .testTarget(
             name: "SchedulingTests", dependencies: ["Scheduling", "Timing"],

@@ -1,0 +1,29 @@
+/// What a wait waited for, and how long, when it did not come true.
+public struct NotReached: Error, CustomStringConvertible {
+    public let description: String
+
+    public init(_ description: String) {
+        self.description = description
+    }
+}
+
+/// Waits until `condition` holds, looking every 5 ms.
+///
+/// This is the one permitted wait of the tests: it ends as soon as the condition holds, and a
+/// condition that never holds fails with `what` and the place of the call.
+///
+/// - Throws: `NotReached` after `limit`, or what `condition` throws, at once.
+public func eventually(
+    within limit: Duration = .seconds(10), _ what: String,
+    file: String = #fileID, line: Int = #line,
+    condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + limit
+    while true {
+        if try await condition() { return }
+        guard ContinuousClock.now < deadline else {
+            throw NotReached("not within \(limit): \(what) (\(file):\(line))")
+        }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+}

@@ -1,0 +1,107 @@
+import Foundation
+import Glibc
+import Synchronization
+
+/// One PostgreSQL cluster of the test process: unix socket only, in a folder of its own.
+///
+/// A keeper process owns the server. It ends the server and removes the folder when the pipe
+/// from the test process closes, which the kernel does however that process ends.
+public final class PrivateCluster: Sendable {
+    /// The cluster that most tests share, started by the first who asks.
+    public static var shared: PrivateCluster {
+        get throws { try sharedResult.get() }
+    }
+    private static let sharedResult = Result { try PrivateCluster() }
+
+    /// How to end the server: the signals of pg_ctl(1)'s modes.
+    public enum StopMode: String, Sendable {
+        case fast, immediate
+    }
+
+    /// Folder of the socket, and of everything else of this cluster; mode 0700.
+    public let folder: String
+    /// `bin` folder of the PostgreSQL in use.
+    public let programs: String
+    private let keeper: Mutex<ClusterKeeper>
+    private let databases = Mutex(0)
+
+    /// Makes and starts a cluster of its own, for tests that restart the server.
+    ///
+    /// - Parameters:
+    ///   - durable: whether commits reach the disk (`fsync`); off, tests are much faster.
+    ///   - settings: `name=value` lines as in postgresql.conf.
+    public init(durable: Bool = false, settings: [String] = []) throws {
+        programs = try Self.findPrograms()
+        folder = try makeTemporaryFolder("carillon-pg")
+        var all = [
+            "listen_addresses=", "unix_socket_directories=\(folder)", "max_connections=200",
+            "log_line_prefix=%m [%p] %u@%d ", "log_timezone=UTC", "timezone=UTC",
+        ]
+        if !durable { all += ["fsync=off", "full_page_writes=off"] }
+        let server = ClusterKeeper.Server(
+            folder: folder, programs: programs, settings: all + settings)
+        keeper = Mutex(try ClusterKeeper(server))
+        ClusterKeeper.endAllAtExit(adding: try keeper.withLock { try $0.start() })
+    }
+
+    deinit {
+        keeper.withLock { $0.end() }
+    }
+
+    /// Starts the server after `stop`, and returns when it takes connections.
+    public func start() throws {
+        _ = try keeper.withLock { try $0.start() }
+    }
+
+    /// Ends the server, and returns when it is gone. The data stays.
+    public func stop(_ mode: StopMode = .fast) throws {
+        _ = try keeper.withLock { try $0.order("stop-\(mode.rawValue)") }
+    }
+
+    /// The server's log so far.
+    public var log: String {
+        let bytes =
+            FileManager.default.contents(atPath: "\(folder)/server.log") ?? Foundation.Data()
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Creates an empty database with a name of its own that begins with `prefix`.
+    public func createDatabase(_ prefix: String) throws -> TestDatabase {
+        let number = databases.withLock { count in
+            count += 1
+            return count
+        }
+        let database = TestDatabase(cluster: self, name: "\(prefix)_\(number)")
+        try TestDatabase(cluster: self, name: "postgres").psql(
+            #"CREATE DATABASE "\#(database.name)" TEMPLATE template0"#)
+        return database
+    }
+
+    /// The same, without holding a thread of Swift's pool.
+    public func createDatabase(_ prefix: String) async throws -> TestDatabase {
+        try await onOwnThread { try self.createDatabase(prefix) }
+    }
+
+    /// The newest installed PostgreSQL: Debian's place first, then PATH.
+    private static func findPrograms() throws -> String {
+        let versions = "/usr/lib/postgresql"
+        let files = FileManager.default
+        let installed = (try? files.contentsOfDirectory(atPath: versions)) ?? []
+        let newestFirst = installed.sorted { (Int($0) ?? 0) > (Int($1) ?? 0) }
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        let folders =
+            newestFirst.map { "\(versions)/\($0)/bin" }
+            + path.split(separator: ":").map(String.init)
+        for folder in folders where files.isExecutableFile(atPath: "\(folder)/initdb") {
+            return folder
+        }
+        throw NotReached("no PostgreSQL server is installed: no initdb in \(folders)")
+    }
+}
+
+/// Makes a folder under /tmp, whose name is short enough for the path of a socket.
+func makeTemporaryFolder(_ name: String) throws -> String {
+    var template = Array("/tmp/\(name)-XXXXXX".utf8CString)
+    guard unsafe mkdtemp(&template) != nil else { throw CallFailed(call: "mkdtemp", code: errno) }
+    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
