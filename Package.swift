@@ -46,7 +46,12 @@ let package = Package(
         .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: settings),
         .target(
             name: "TimetableSchema", path: "sql",
-            resources: [],
+            resources: [
+                .embedInCode("10_types.sql"), .embedInCode("20_tables.sql"),
+                .embedInCode("30_schedule.sql"), .embedInCode("40_checks.sql"),
+                .embedInCode("50_notify.sql"), .embedInCode("60_runs.sql"),
+                .embedInCode("70_functions.sql"), .embedInCode("90_built_ins.sql"),
+            ],
             swiftSettings: settings),
 
         // The application and its command line.
@@ -74,9 +79,6 @@ let package = Package(
             swiftSettings: settings),
 
         .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
-        .testTarget(
-            name: "SchedulingTests", dependencies: ["Scheduling", "Timing"],
-            swiftSettings: settings),
         .testTarget(
             name: "ReactorTests", dependencies: ["Reactor", "Timing"], swiftSettings: settings),
     ]

@@ -87,6 +87,7 @@ END $$;
 
 -- Turns payloads of NOTIFY timetable_run into requests: a config id, a chain name, or
 -- {"config": id or name, "delay": seconds}. Only live configs; outcome UNKNOWN or INVALID else.
+-- What was made of them stands in the setting timetable.taken until the transaction ends.
 CREATE FUNCTION timetable.take_notified(
     payloads text[], OUT payload text, OUT outcome text, OUT request bigint
 ) RETURNS SETOF record
@@ -96,6 +97,7 @@ DECLARE
     wanted text;
     delay double precision;
     target bigint;
+    taken bigint[] := '{}';
 BEGIN
     PERFORM set_config('timetable.quiet', 'on', true);
     FOREACH payload IN ARRAY payloads LOOP
@@ -134,6 +136,7 @@ BEGIN
                     'NOTIFY')
                 RETURNING run_request INTO request;
                 outcome := 'REQUESTED';
+                taken := taken || request;
             ELSE
                 outcome := 'UNKNOWN';
             END IF;
@@ -141,6 +144,7 @@ BEGIN
         RETURN NEXT;
     END LOOP;
     PERFORM set_config('timetable.quiet', 'off', true);
+    PERFORM set_config('timetable.taken', taken::text, true);
 END $$;
 
 -- Claims requests for a worker. outcome: STARTED; WAITING, no room for it now; TAKEN; EARLY with

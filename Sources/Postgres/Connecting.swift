@@ -132,3 +132,20 @@ private func withCStrings<Value>(
         return unsafe body(list)
     }
 }
+
+extension Connection {
+    /// Asks the server to cancel what this session does, over a session of its own: PQcancel(3)
+    /// would block the loop. Does not wait; a statement that is cancelled fails with 57014.
+    public func requestCancel() {
+        let (backend, parameters) = (self.backend, self.parameters)
+        startTask { await Self.cancel(backend, parameters) }
+    }
+
+    private static func cancel(_ backend: Int32, _ parameters: ConnectionParameters) async {
+        // When even this fails, the connection's own deadline or end remains.
+        guard let session = try? await Connection.open(parameters) else { return }
+        let statement = Statement(nil, "SELECT pg_catalog.pg_cancel_backend($1::integer)")
+        _ = try? await session.run(statement, [String(backend)], deadline: .seconds(10))
+        session.close()
+    }
+}

@@ -96,7 +96,12 @@ public func onLoop(_ body: @escaping @Sendable @LoopActor () -> Void) {
     if EventLoop.shared.isIsolatingCurrentContext() == true {
         LoopActor.assumeIsolated(body)
     } else {
-        // The executor is named, so this starts no thread.
-        Task(executorPreference: EventLoop.shared) { await body() }
+        startTask(body)
     }
+}
+
+/// Starts a task of its own on the loop, child of none. Its executor is named, so that no thread
+/// is started. For what serves nobody in particular; all else belongs into a task group.
+public func startTask(_ body: @escaping @Sendable @LoopActor () async -> Void) {
+    Task(executorPreference: EventLoop.shared) { await body() }
 }

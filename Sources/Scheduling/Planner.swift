@@ -9,7 +9,9 @@ public struct Planner: Sendable {
     public enum Event: Sendable {
         /// A full read begins: all that was known before may be gone.
         case connected
-        /// Nothing can be claimed until `connected`.
+        /// A full read begins while fires go on; requests are not touched.
+        case rereading
+        /// Nothing can be claimed until the next full read is complete.
         case disconnected
         /// Live configs, new or changed.
         case known([PlannedConfig])
@@ -23,6 +25,8 @@ public struct Planner: Sendable {
         case early([Fire])
         /// Requests that may be claimed from an instant on; nil for at once.
         case requested([(request: Int64, from: WallInstant?)])
+        /// Claims of these requests were answered, in whatever way.
+        case answered([Int64])
         /// A request has no room now: it waits for a run of its config to end.
         case waiting(request: Int64, config: Int64)
         /// A run of a config ended.
@@ -43,20 +47,26 @@ public struct Planner: Sendable {
     }
 
     private enum State: Sendable {
-        /// No connection: the queue is kept, nothing is claimed.
-        case disconnected
-        /// A full read is under way: what it does not name is gone.
-        case reading(seen: Set<Int64>)
-        case running
+        /// Not connected, or not all is read yet: nothing is claimed.
+        case waiting
+        case claiming
         case stopped
     }
 
-    private var state = State.disconnected
+    private var state = State.waiting
+    /// What the full read under way has named so far: all else is gone when it is complete.
+    private var seen: Set<Int64>?
     private var configs: [Int64: PlannedConfig] = [:]
     private var fires = FireQueue<Int64, WallInstant>()
     private var requests = FireQueue<Int64, WallInstant>()
     private var waiting: [Int64: [Int64]] = [:]
+    /// Requests whose claim is under way, and the configs of which a run ended meanwhile: the claim
+    /// may have counted that run, so that a request found WAITING then has to look again.
+    private var requestsInFlight: Set<Int64> = []
+    private var endedInFlight: Set<Int64> = []
     private var hasStarted = false
+    /// Up to here all fires of the known configs have left the queue.
+    private var takenThrough = WallInstant.distantPast
     /// What the timer is known to stand at; nil when it went off or may have.
     private var armed: WallInstant??
 
@@ -82,15 +92,23 @@ public struct Planner: Sendable {
         var effects: [Effect] = []
         switch event {
         case .connected:
-            if !isStopped { state = .reading(seen: []) }
+            if state != .stopped { state = .waiting }
+            seen = []
+            // The answers to the last claims may be lost: what is late is tried again.
+            takenThrough = .distantPast
+            requests.removeAll()
+            waiting.removeAll()
+            requestsInFlight.removeAll()
+        case .rereading:
+            seen = []
         case .disconnected:
-            if !isStopped { state = .disconnected }
+            if state != .stopped { state = .waiting }
         case .known(let list):
-            for config in list { effects += learn(config, now: now) }
+            for config in list { learn(config, now: now) }
         case .gone(let ids):
             for id in ids { forget(id) }
         case .complete:
-            effects += completeRead(now: now)
+            completeRead()
         case .tick:
             armed = nil  // what is due is taken below
         case .early(let list):
@@ -99,45 +117,43 @@ public struct Planner: Sendable {
             }
         case .requested(let list):
             for (request, from) in list { requests.set(request, at: from ?? .distantPast) }
+        case .answered(let list):
+            requestsInFlight.subtract(list)
+            if requestsInFlight.isEmpty { endedInFlight.removeAll() }
         case .waiting(let request, let config):
-            waiting[config, default: []].append(request)
+            if endedInFlight.contains(config) {
+                requests.set(request, at: .distantPast)
+            } else {
+                waiting[config, default: []].append(request)
+            }
         case .ended(let config):
+            if !requestsInFlight.isEmpty { endedInFlight.insert(config) }
             for request in waiting.removeValue(forKey: config) ?? [] {
                 requests.set(request, at: .distantPast)
             }
         case .stopped:
             state = .stopped
         }
-        if case .running = state { effects += takeDue(now: now) }
+        if state == .claiming { effects += takeDue(now: now) }
         return effects + rearm()
     }
 
-    private var isStopped: Bool {
-        if case .stopped = state { return true }
-        return false
-    }
-
-    private mutating func learn(_ config: PlannedConfig, now: WallInstant) -> [Effect] {
+    private mutating func learn(_ config: PlannedConfig, now: WallInstant) {
         let isNew = configs.updateValue(config, forKey: config.id) == nil
-        if case .reading(var seen) = state {
-            // Taken out first, so that the set is not copied for every config.
-            state = .disconnected
-            seen.insert(config.id)
-            state = .reading(seen: seen)
-        }
+        seen?.insert(config.id)
         if config.firesAtStart {
             // Only what is there when the daemon becomes ready: see completeRead.
             if isNew, !hasStarted { fires.set(config.id, at: .distantPast) }
-            return []
+            return
         }
-        let begin = max(config.scheduledSince, now.advanced(byMicroseconds: -config.grace))
+        var begin = max(config.scheduledSince, now.advanced(byMicroseconds: -config.grace))
+        if !isNew { begin = max(begin, takenThrough) }
         let late = config.rule.latest(after: begin, through: now)
         if let first = late ?? config.rule.next(after: max(now, begin)) {
             fires.set(config.id, at: first)
         } else {
             fires.remove(config.id)
         }
-        return []
     }
 
     private mutating func forget(_ id: Int64) {
@@ -145,17 +161,18 @@ public struct Planner: Sendable {
         fires.remove(id)
     }
 
-    private mutating func completeRead(now: WallInstant) -> [Effect] {
-        guard case .reading(let seen) = state else { return [] }
+    private mutating func completeRead() {
+        guard let seen else { return }
+        self.seen = nil
         if seen.count < configs.count {
             for id in configs.keys.filter({ !seen.contains($0) }) { forget(id) }
         }
-        state = .running
+        if state == .waiting { state = .claiming }
         hasStarted = true
-        return []
     }
 
     private mutating func takeDue(now: WallInstant) -> [Effect] {
+        takenThrough = max(takenThrough, now)
         var effects: [Effect] = []
         var claims: [Fire] = []
         for (id, instant) in fires.popDue(now) {
@@ -179,13 +196,16 @@ public struct Planner: Sendable {
         }
         if !claims.isEmpty { effects.append(.claim(claims)) }
         let due = requests.popDue(now)
-        if !due.isEmpty { effects.append(.claimRequests(due.map(\.id))) }
+        if !due.isEmpty {
+            requestsInFlight.formUnion(due.map(\.id))
+            effects.append(.claimRequests(due.map(\.id)))
+        }
         return effects
     }
 
     private mutating func rearm() -> [Effect] {
         var next: WallInstant?
-        if case .running = state {
+        if state == .claiming {
             next = [fires.next, requests.next].compactMap(\.self).min()
         }
         if let armed, armed == next { return [] }

@@ -1,0 +1,177 @@
+internal import DequeModule
+internal import Logging
+internal import Postgres
+internal import Reactor
+internal import Scheduling
+internal import Timing
+
+extension Daemon {
+    /// Fires in one statement. A larger batch would make its first run wait for its last.
+    private static let batchSize = 250
+    private static let claimDeadline: Duration = .seconds(30)
+
+    /// Claims fires, a batch a statement, all in flight at once.
+    func claim(_ fires: [Fire]) {
+        let sorted = fires.sorted()
+        for start in stride(from: 0, to: sorted.count, by: Self.batchSize) {
+            claim(batch: Array(sorted[start..<min(start + Self.batchSize, sorted.count)]))
+        }
+    }
+
+    private func claim(batch: [Fire]) {
+        guard let link else { return }  // connecting looks at what is late
+        let configs = batch.map(\.config).arrayLiteral
+        let sent = WallInstant.now()
+        link.claims.send(
+            [
+                Command(
+                    Statements.claimFires,
+                    [configs, batch.map(\.instant.microseconds).arrayLiteral, settings.name]),
+                Command(Statements.claimedWork, [settings.name, configs]),
+            ], deadline: Self.claimDeadline
+        ) { [weak self] outcome in
+            guard let self, let rows = answer(outcome, of: "fires", link), rows.count == 2 else {
+                return
+            }
+            observeClock(rows[0], column: 4, sent: sent)
+            claimed(rows[0], Run.read(rows[1]))
+        }
+    }
+
+    private func claimed(_ rows: Rows, _ work: [Int64: Run]) {
+        var early: [Fire] = []
+        var gone: [Int64] = []
+        var won: [(instant: Int64, run: Run)] = []
+        for row in 0..<rows.count {
+            guard let config = rows.integer(row, 0), let instant = rows.integer(row, 1) else {
+                continue
+            }
+            switch rows.text(row, 2) {
+            case "STARTED":
+                guard let id = rows.integer(row, 3) else { continue }
+                won.append((instant, work[id] ?? Self.unreadable(id, config)))
+            case "SKIPPED":
+                logger.notice(
+                    "config \(config) is skipped: its max_instances are under way",
+                    metadata: ["run": "\(rows.text(row, 3) ?? "")"])
+            case "EARLY":
+                early.append(
+                    Fire(config: config, instant: WallInstant(microseconds: instant)))
+            case "GONE":
+                gone.append(config)
+            default:
+                break  // TAKEN: another worker runs it
+            }
+        }
+        won.sort { ($0.instant, $0.run.id) < ($1.instant, $1.run.id) }
+        ready.append(contentsOf: won.map(\.run))
+        startReady()
+        if !early.isEmpty { handle(.early(early)) }
+        if !gone.isEmpty { handle(.gone(gone)) }
+    }
+
+    // MARK: Requests
+
+    /// Claims requests that were made by rows.
+    func claim(requests: [Int64]) {
+        for start in stride(from: 0, to: requests.count, by: Self.batchSize) {
+            let end = min(start + Self.batchSize, requests.count)
+            let batch = requests[start..<end].map(\.self)
+            claimRequests(
+                [
+                    Command(Statements.claimRequests, [batch.arrayLiteral, settings.name]),
+                    Command(Statements.requestedWork, [settings.name, batch.arrayLiteral]),
+                ], taken: false)
+        }
+    }
+
+    /// Turns payloads of NOTIFY into requests and claims them, in one batch.
+    func claim(notified payloads: [String]) {
+        for start in stride(from: 0, to: payloads.count, by: Self.batchSize) {
+            let end = min(start + Self.batchSize, payloads.count)
+            let batch = payloads[start..<end].map { $0 as String? }
+            claimRequests(
+                [
+                    Command(Statements.takeNotified, [batch.arrayLiteral]),
+                    Command(Statements.claimTaken, [settings.name]),
+                    Command(Statements.takenWork, [settings.name]),
+                ], taken: true)
+        }
+    }
+
+    private func claimRequests(_ commands: [Command], taken: Bool) {
+        guard let link else { return }  // connecting reads all open requests
+        let sent = WallInstant.now()
+        link.claims.send(commands, deadline: Self.claimDeadline) { [weak self] outcome in
+            guard let self, let rows = answer(outcome, of: "requests", link),
+                rows.count == commands.count
+            else { return }
+            if taken { reportPayloads(rows[0]) }
+            let claims = rows[rows.count - 2]
+            observeClock(claims, column: 5, sent: sent)
+            requestsClaimed(claims, Run.read(rows[rows.count - 1]))
+        }
+    }
+
+    private func requestsClaimed(_ rows: Rows, _ work: [Int64: Run]) {
+        var answered: [Int64] = []
+        var later: [(request: Int64, from: WallInstant?)] = []
+        var waiting: [(request: Int64, config: Int64)] = []
+        for row in 0..<rows.count {
+            guard let request = rows.integer(row, 0) else { continue }
+            answered.append(request)
+            let config = rows.integer(row, 1) ?? 0
+            switch rows.text(row, 2) {
+            case "STARTED":
+                guard let id = rows.integer(row, 3) else { continue }
+                ready.append(work[id] ?? Self.unreadable(id, config))
+            case "WAITING":
+                waiting.append((request, config))
+            case "EARLY":
+                later.append((request, rows.integer(row, 4).map(WallInstant.init(microseconds:))))
+            case "GONE":
+                logger.error("request \(request): config \(config) does not exist, or has no chain")
+            default:
+                break  // TAKEN
+            }
+        }
+        startReady()
+        for (request, config) in waiting { handle(.waiting(request: request, config: config)) }
+        handle(.answered(answered))
+        if !later.isEmpty { handle(.requested(later)) }
+    }
+
+    private func reportPayloads(_ rows: Rows) {
+        for row in 0..<rows.count where rows.text(row, 1) != "REQUESTED" {
+            let payload = (rows.text(row, 0) ?? "").prefix(100)
+            logger.notice(
+                "NOTIFY timetable_run with \"\(payload)\" names no live config; nothing is run")
+            return  // once a batch: anybody can send a million
+        }
+    }
+
+    // MARK: Both
+
+    private func answer(_ outcome: Connection.Outcome, of what: String, _ link: Link) -> [Rows]? {
+        switch outcome {
+        case .success(let rows): return rows
+        case .failure(let error):
+            logger.error("\(what) can't be claimed: \(error)")
+            // A refused claim means a schema or a right that is gone: read everything anew.
+            link.close()
+            return nil
+        }
+    }
+
+    private func observeClock(_ rows: Rows, column: Int, sent: WallInstant) {
+        guard rows.count > 0, let server = rows.integer(rows.count - 1, column) else { return }
+        offset.observe(
+            sent: sent, received: .now(), server: WallInstant(microseconds: server))
+    }
+
+    private static func unreadable(_ id: Int64, _ config: Int64) -> Run {
+        Run(
+            id: id, config: config, chain: 0, selfDestruct: false,
+            malformed: "its chain has no elements that can be read")
+    }
+}

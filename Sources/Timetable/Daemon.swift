@@ -1,0 +1,221 @@
+internal import DequeModule
+internal import Glibc
+public import Logging
+internal import Postgres
+public import Reactor
+internal import Scheduling
+internal import Systemd
+internal import Timing
+
+/// One worker: joins the planner's decisions to their effects.
+///
+/// Everything happens on the loop. Events come from the timer, the LISTEN session, the claims and
+/// the runs; each goes through the planner, whose effects are performed at once.
+@LoopActor
+public final class Daemon {
+    typealias Job = @Sendable @LoopActor () async -> Void
+
+    let settings: Settings
+    let logger: Logger
+    let notifier = Notifier()
+    let zones = Zones()
+    let channel: String
+
+    var planner = Planner()
+    var offset = ClockOffset()
+    var timer: WallTimer?
+    /// Both sessions that scheduling needs; nil while there is no connection.
+    var link: Link?
+    /// All open sessions by server process, to tell ours from those of an earlier life.
+    var backends: Set<Int32> = []
+    var changes = PendingChanges()
+
+    /// Runs under way, and those that wait for their turn in the order of their fire times.
+    var active: [Int64: ChainRunner] = [:]
+    var ready = Deque<Run>()
+    /// Open when nothing is under way, from the moment at which we stop.
+    let drained = Gate()
+
+    /// Open from the moment at which we are told to stop.
+    let stopping = Gate()
+    /// Open when the last bound of stopping has passed.
+    let givingUp = Gate()
+    var failure: StartFailure?
+    var hasServed = false
+    private(set) var isFinished = false
+
+    private let jobs = Inbox<Job>()
+    private var signals: Signals?
+    private var statusTimer: EventLoop.TimerID?
+    private(set) lazy var log = RunLog(worker: settings.name) {
+        [unowned self] () throws(PostgresError) in
+        try await openSession("log")
+    }
+    private(set) lazy var pool = SessionPool(limit: settings.sqlConnections) {
+        [unowned self] () throws(PostgresError) in
+        try await openSession("run")
+    } forget: { [unowned self] session in
+        forget(session)
+    }
+
+    public init(_ settings: Settings, level: Logger.Level) {
+        self.settings = settings
+        channel = "timetable_worker_" + Self.fingerprint(settings.name)
+        let sink = LogSink(level: settings.databaseLogLevel)
+        logger = Logger(label: "carillon") { _ in
+            ConsoleLog(name: settings.name, level: min(level, settings.databaseLogLevel)) {
+                sink.write($0, $1)
+            }
+        }
+        sink.target = { [weak self] level, text in self?.log.addLine(level.seedName, text) }
+    }
+
+    /// Serves until a signal ends it; returns when all is written. Throws why it could not begin.
+    ///
+    /// SIGTERM and SIGINT drain and end, a second one cancels at once; SIGHUP reads all anew. They
+    /// must have been blocked with `Signals.block` before any thread was started.
+    public func serve() async throws(StartFailure) {
+        do throws(SystemError) {
+            signals = try Signals([SIGTERM, SIGINT, SIGHUP]) { [unowned self] in received($0) }
+            timer = try WallTimer { [unowned self] in timerFired($0) }
+        } catch {
+            throw StartFailure(.other, "the daemon can't watch signals or time: \(error)")
+        }
+        await withDiscardingTaskGroup { group in
+            // The log outlives everything else: it is closed when all others are done.
+            group.addTask { await self.log.run(giveUp: self.givingUp) }
+            group.addTask { await self.keepConnected() }
+            while !isFinished {
+                let job = await jobs.next()
+                group.addTask { await job() }
+            }
+        }
+        pool.closeIdle()
+        link?.close()
+        signals?.cancel()
+        timer?.cancel()
+        if let failure { throw failure }
+    }
+
+    /// Runs `job` as a child of the daemon's task group.
+    func start(_ job: @escaping Job) {
+        jobs.send(job)
+    }
+
+    /// Lets `serve` return as soon as all children are done.
+    func finish() {
+        guard !isFinished else { return }
+        isFinished = true
+        log.close()
+        jobs.send {}
+    }
+
+    // MARK: Events
+
+    /// The database's time.
+    var now: WallInstant {
+        WallInstant.now().advanced(byMicroseconds: offset.microseconds)
+    }
+
+    /// Gives an event to the planner and performs what it decides.
+    func handle(_ event: Planner.Event) {
+        for effect in planner.handle(event, now: now) { perform(effect) }
+    }
+
+    private func perform(_ effect: Planner.Effect) {
+        switch effect {
+        case .claim(let fires): claim(fires)
+        case .claimRequests(let requests): claim(requests: requests)
+        case .arm(let instant):
+            timer?.arm(at: instant?.advanced(byMicroseconds: -offset.microseconds))
+        case .misfired(let config, let first, let last):
+            logger.notice(
+                "config \(config) missed fires from \(first.rfc3339) to \(last.rfc3339)")
+        }
+    }
+
+    private func timerFired(_ event: WallTimer.Event) {
+        if event == .clockStepped {
+            logger.notice("the clock of this host was set; all fire times are looked at again")
+            offset.reset()
+        }
+        handle(.tick)
+    }
+
+    private func received(_ signal: Int32) {
+        switch signal {
+        case SIGHUP:
+            logger.info("SIGHUP: reading all configs and time zones anew")
+            zones.forgetAll()
+            changes.everything = true
+            readChanges()
+        default:
+            if stopping.isOpen {
+                cancelAll("the daemon was told twice to stop")
+            } else {
+                stop()
+            }
+        }
+    }
+
+    // MARK: Status
+
+    /// Tells the service manager how we are, at most once a second.
+    func updateStatus() {
+        guard statusTimer == nil else { return }
+        statusTimer = EventLoop.shared.after(.seconds(1)) { [weak self] in
+            guard let self else { return }
+            statusTimer = nil
+            notifier.status(statusText)
+        }
+    }
+
+    var statusText: String {
+        guard !stopping.isOpen else { return "stopping, \(active.count + ready.count) runs left" }
+        guard link != nil else { return "not connected to the database" }
+        let next = planner.nextFire.map { "next fire \($0.rfc3339)" } ?? "nothing scheduled"
+        return "\(planner.configCount) schedules, \(next), \(active.count) running"
+    }
+
+    /// FNV-1a of a name, in hexadecimal: a channel name has at most 63 bytes.
+    private static func fingerprint(_ name: String) -> String {
+        let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { hash, byte in
+            (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+        }
+        return String(hash, radix: 16)
+    }
+}
+
+/// Takes log lines to the table from wherever they are written.
+// Unchecked: set once while the daemon is made, and called on the loop only.
+private final class LogSink: @unchecked Sendable {
+    let level: Logger.Level
+    var target: (@LoopActor (Logger.Level, String) -> Void)?
+
+    init(level: Logger.Level) {
+        self.level = level
+    }
+
+    func write(_ level: Logger.Level, _ text: String) {
+        guard level >= self.level, let target else { return }
+        LoopActor.assumeIsolated { target(level, text) }
+    }
+}
+
+extension WallInstant {
+    /// RFC 3339 in UTC with milliseconds.
+    var rfc3339: String {
+        var seconds = time_t(microseconds / 1_000_000)
+        var parts = unsafe tm()
+        unsafe gmtime_r(&seconds, &parts)
+        func digits(_ value: Int32, _ width: Int) -> String {
+            let text = String(value)
+            return String(repeating: "0", count: max(0, width - text.count)) + text
+        }
+        let date = unsafe "\(digits(parts.tm_year + 1900, 4))-\(digits(parts.tm_mon + 1, 2))"
+            + "-\(digits(parts.tm_mday, 2))"
+        let time = unsafe "\(digits(parts.tm_hour, 2)):\(digits(parts.tm_min, 2))"
+            + ":\(digits(parts.tm_sec, 2)).\(digits(Int32(microseconds % 1_000_000 / 1_000), 3))"
+        return "\(date)T\(time)Z"
+    }
+}

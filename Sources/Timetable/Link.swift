@@ -1,0 +1,309 @@
+internal import Logging
+internal import Postgres
+internal import Reactor
+internal import Scheduling
+internal import Systemd
+internal import Timing
+
+/// The two sessions that scheduling needs, which live and end together.
+@LoopActor
+final class Link {
+    /// Holds the name lock, LISTENs, reads configs. Never in a transaction.
+    let control: Connection
+    /// Claims fires and requests.
+    let claims: Connection
+    /// The time zone of configs that name none.
+    let defaultZone: String
+    /// Whether this worker turns raw notifications into requests: one of all does.
+    var takesNotifications = false
+    let lost = Gate()
+    /// Set while a heartbeat waits for its echo.
+    var awaitedEcho: String?
+
+    init(control: Connection, claims: Connection, defaultZone: String) {
+        self.control = control
+        self.claims = claims
+        self.defaultZone = defaultZone
+        for session in [control, claims] {
+            let previous = session.onEnd
+            session.onEnd = { [weak self] error in
+                previous?(error)
+                self?.close()
+            }
+        }
+    }
+
+    func close() {
+        guard !lost.isOpen else { return }
+        lost.open()
+        control.close()
+        claims.close()
+    }
+}
+
+extension Daemon {
+    private static let pageSize = 20_000
+    private static let nameLockPatience: Duration = .seconds(5)
+    private static let readDeadline: Duration = .seconds(60)
+    private static let longestDelay: Duration = .seconds(5)
+
+    /// Connects, serves while it lasts, and connects again, until we stop.
+    func keepConnected() async {
+        var delay: Duration = .milliseconds(50)
+        while !stopping.isOpen {
+            do throws(StartFailure) {
+                let link = try await connect()
+                delay = .milliseconds(50)
+                await raceAgainstStop(link.lost)
+                await disconnected(link)
+            } catch {
+                if !mayRetry(error) {
+                    failure = error
+                    stop()
+                    return
+                }
+                logger.error("\(error.message); trying again")
+            }
+            if stopping.isOpen { return }
+            // Jitter, so that many workers do not come back in the same instant.
+            let jitter = Int64.random(in: 0...delay.wholeMicroseconds / 2)
+            await raceAgainstStop(nil, limit: delay + .microseconds(jitter))
+            delay = min(delay * 2, Self.longestDelay)
+        }
+    }
+
+    private func mayRetry(_ error: StartFailure) -> Bool {
+        if hasServed { return error.reason != .schema && error.reason != .nameInUse }
+        return settings.waitsForDatabase && error.reason != .schema && error.reason != .nameInUse
+    }
+
+    /// Waits for `gate`, at most for `limit`, but no longer than until we stop.
+    private func raceAgainstStop(_ gate: Gate?, limit: Duration? = nil) async {
+        let done = Gate()
+        let timer = limit.map { EventLoop.shared.after($0) { done.open() } }
+        start {
+            await self.stopping.waitUninterrupted()
+            done.open()
+        }
+        if let gate {
+            start {
+                await gate.waitUninterrupted()
+                done.open()
+            }
+        }
+        await done.waitUninterrupted()
+        if let timer { EventLoop.shared.cancelTimer(timer) }
+    }
+
+    private func disconnected(_ link: Link) async {
+        // When we stop, the link stays for the claims that are under way.
+        guard link.lost.isOpen else { return }
+        self.link = nil
+        handle(.disconnected)
+        let reason = link.control.ended ?? link.claims.ended
+        logger.error("connection to the database lost: \(reason.map { "\($0)" } ?? "")")
+        updateStatus()
+    }
+
+    // MARK: Sessions
+
+    /// Opens a session and writes its server process down, so that a successor can end it.
+    func openSession(_ purpose: String) async throws(PostgresError) -> Connection {
+        let session = try await openUnregistered(purpose)
+        do throws(PostgresError) {
+            try await session.run(
+                Statements.registerBackend, [settings.name], deadline: .seconds(10))
+        } catch {
+            session.close()
+            throw error
+        }
+        return session
+    }
+
+    private func openUnregistered(_ purpose: String) async throws(PostgresError) -> Connection {
+        // As options of the session they survive RESET ALL. Blanks and backslashes are escaped.
+        let name = settings.name.reduce(into: "") { text, character in
+            if character == " " || character == "\\" { text.append("\\") }
+            text.append(character)
+        }
+        var options = ProcessID.variable("PGOPTIONS").map { $0 + " " } ?? ""
+        options += "-c timetable.client_name=\(name)"
+        let session = try await Connection.open(
+            settings.connection
+                .with("application_name", "carillon \(settings.name) \(purpose)")
+                .with("options", options))
+        let backend = session.backend
+        backends.insert(backend)
+        session.onEnd = { [weak self] _ in self?.backends.remove(backend) }
+        session.onNotice = { [weak self] severity, message in
+            self?.logger.debug("\(purpose) session: \(severity): \(message)")
+        }
+        return session
+    }
+
+    /// A session was closed: takes its server process off the list.
+    func forget(_ session: Connection) {
+        link?.claims.send(
+            [Command(Statements.forgetBackend, [settings.name, String(session.backend)])]
+        ) { _ in }  // left on the list it does no harm: processes are known by their start too
+    }
+
+    // MARK: Connecting
+
+    /// The whole way to serving: lock, LISTEN, then read everything, then trust notifications.
+    private func connect() async throws(StartFailure) -> Link {
+        let control: Connection
+        do throws(PostgresError) {
+            control = try await openUnregistered("control")
+        } catch {
+            throw StartFailure(error, doing: "no connection to the database")
+        }
+        do throws(StartFailure) {
+            let link = try await establish(control)
+            announce(link)
+            return link
+        } catch {
+            control.close()
+            throw error
+        }
+    }
+
+    private func establish(_ control: Connection) async throws(StartFailure) -> Link {
+        if !hasServed, try await SchemaInstaller.prepare(control) == .installed {
+            logger.info("installed the schema timetable")
+        }
+        try await takeName(control)
+        do throws(PostgresError) {
+            try await takeOver(control)
+            control.onNotification = { [weak self] in self?.notified($0) }
+            for name in ["timetable_config", "timetable_run", "timetable_cancel", channel] {
+                try await control.run(Statement(nil, "LISTEN \(name)"), deadline: .seconds(10))
+            }
+            let claims = try await openSession("claims")
+            let clock = try await control.run(Statements.clock, deadline: .seconds(10))
+            let link = Link(
+                control: control, claims: claims, defaultZone: clock.text(0, 1) ?? "UTC")
+            try await readEverything(link)
+            return link
+        } catch {
+            throw StartFailure(error, doing: "the schedules can't be read")
+        }
+    }
+
+    /// The name lock is what makes a name one worker's. A predecessor may be just about to end.
+    private func takeName(_ control: Connection) async throws(StartFailure) {
+        let patience = Gate()
+        let timer = EventLoop.shared.after(Self.nameLockPatience) { patience.open() }
+        defer { EventLoop.shared.cancelTimer(timer) }
+        while true {
+            do throws(PostgresError) {
+                let rows = try await control.run(
+                    Statements.lockName, [settings.name], deadline: .seconds(10))
+                if rows.boolean(0, 0) == true { return }
+            } catch {
+                throw StartFailure(error, doing: "the name of the worker can't be locked")
+            }
+            if patience.isOpen || stopping.isOpen {
+                throw StartFailure(
+                    .nameInUse,
+                    "a worker named \"\(settings.name)\" is already connected to this database; "
+                        + "give this one another --name")
+            }
+            await raceAgainstStop(nil, limit: .milliseconds(100))
+        }
+    }
+
+    /// Ends what an earlier life of this worker left behind.
+    private func takeOver(_ control: Connection) async throws(PostgresError) {
+        try await control.run(
+            Statements.registerWorker,
+            [settings.name, ProcessID.host, String(ProcessID.current), carillonVersion],
+            deadline: .seconds(10))
+        let deadline = MonotonicInstant.now().advanced(by: .seconds(20))
+        while true {
+            let ours = backends.map(Int64.init).arrayLiteral
+            let left = try await control.run(
+                Statements.endSessions, [settings.name, ours], deadline: .seconds(10))
+            if left.integer(0, 0) == 0 { break }
+            guard MonotonicInstant.now() < deadline else {
+                throw PostgresError(
+                    .timedOut, "sessions of an earlier worker of this name do not end")
+            }
+            await raceAgainstStop(nil, limit: .milliseconds(50))
+        }
+        try await control.run(
+            Statements.registerBackend, [settings.name], deadline: .seconds(10))
+        if hasServed {
+            let known = (Array(active.keys) + ready.map(\.id)).arrayLiteral
+            let released = try await control.run(
+                Statements.releaseClaims, [settings.name, known], deadline: .seconds(30))
+            if released.count > 0 {
+                logger.notice("\(released.count) claims whose answers were lost are claimed again")
+            }
+        } else {
+            let dead = try await control.run(
+                Statements.markDead, [settings.name], deadline: .seconds(30))
+            for row in 0..<dead.count {
+                logger.error(
+                    "run \(dead.text(row, 0) ?? "?") is DEAD: its daemon ended while it was under way")
+            }
+        }
+    }
+
+    /// LISTEN stands: from here on no change can be missed.
+    private func readEverything(_ link: Link) async throws(PostgresError) {
+        changes = PendingChanges()
+        handle(.connected)
+        try await readAllConfigs(link)
+        let open = try await link.control.run(
+            Statements.openRequests, deadline: Self.readDeadline)
+        handle(.requested(Self.requests(open)))
+    }
+
+    /// Reads all configs, page by page, so that a million rows are never in memory at once.
+    func readAllConfigs(_ link: Link) async throws(PostgresError) {
+        let reader = ConfigReader(zones: zones, defaultZone: link.defaultZone)
+        var last: Int64 = 0
+        while true {
+            let rows = try await link.control.run(
+                Statements.configPage, [settings.name, String(last), String(Self.pageSize)],
+                deadline: Self.readDeadline)
+            guard rows.count > 0, let highest = rows.integer(rows.count - 1, 0) else { return }
+            last = highest
+            learn(reader.read(rows))
+        }
+    }
+
+    /// Gives configs to the planner, and says of each that can't be scheduled why.
+    func learn(_ read: (configs: [PlannedConfig], problems: [ConfigReader.Problem])) {
+        handle(.known(read.configs))
+        handle(.gone(read.problems.map(\.config)))
+        for problem in read.problems {
+            logger.error("config \(problem.config) (\(problem.name)): \(problem.reason)")
+        }
+    }
+
+    static func requests(_ rows: Rows) -> [(request: Int64, from: WallInstant?)] {
+        (0..<rows.count).compactMap { row in
+            rows.integer(row, 0).map { id in
+                (id, rows.integer(row, 1).map(WallInstant.init(microseconds:)))
+            }
+        }
+    }
+
+    private func announce(_ link: Link) {
+        self.link = link
+        handle(.complete)
+        // What was notified while all was read.
+        readChanges()
+        scheduleHeartbeat(link, after: .zero)
+        if hasServed {
+            logger.info("connected to the database again; \(planner.configCount) schedules")
+        } else {
+            hasServed = true
+            logger.info("ready: \(planner.configCount) schedules")
+            notifier.ready(status: statusText)
+        }
+        updateStatus()
+    }
+}

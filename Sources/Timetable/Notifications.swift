@@ -1,0 +1,193 @@
+internal import Logging
+internal import Postgres
+internal import Reactor
+internal import Scheduling
+internal import Timing
+
+/// What notifications have told to look at and nobody has looked at yet. Bounded: past a number of
+/// ids everything is read.
+struct PendingChanges {
+    private static let bound = 5_000
+
+    private(set) var configs: Set<Int64> = []
+    var everything = false
+    var requests: Set<Int64> = []
+    var allRequests = false
+    var payloads: [String] = []
+    var isReading = false
+
+    var hasConfigs: Bool { everything || !configs.isEmpty }
+
+    mutating func add(configs ids: some Sequence<Int64>) {
+        guard !everything else { return }
+        configs.formUnion(ids)
+        if configs.count > Self.bound { everything = true }
+    }
+
+    mutating func add(requests ids: some Sequence<Int64>) {
+        requests.formUnion(ids)
+        if requests.count > Self.bound { allRequests = true }
+    }
+
+    /// Takes all configs to be looked at: ids, or nil for everything.
+    mutating func takeConfigs() -> [Int64]? {
+        defer {
+            configs.removeAll(keepingCapacity: true)
+            everything = false
+        }
+        return everything ? nil : configs.sorted()
+    }
+}
+
+extension Daemon {
+    /// More payloads than this wait for nobody: they are best-effort by nature.
+    private static let payloadBound = 10_000
+
+    /// A NOTIFY on one of our channels.
+    func notified(_ notification: Notification) {
+        switch notification.channel {
+        case channel:
+            if link?.awaitedEcho == notification.payload { link?.awaitedEcho = nil }
+        case "timetable_config":
+            configsChanged(notification.payload)
+        case "timetable_run":
+            runAsked(notification.payload)
+        default:
+            break
+        }
+    }
+
+    /// `table operation id id …` or `table operation all`.
+    private func configsChanged(_ payload: String) {
+        let words = payload.split(separator: " ")
+        guard words.count > 2 else { return }
+        guard words[0] == "chain_execution_config" || words[2] == "all" else {
+            // A claim reads chain, tasks and parameters as they are then.
+            return
+        }
+        if words[2] == "all" {
+            changes.everything = true
+        } else {
+            changes.add(configs: words.dropFirst(2).compactMap { Int64($0) })
+        }
+        readChanges()
+    }
+
+    /// Our trigger's `{"requests": …}`, or what somebody sent by hand.
+    private func runAsked(_ payload: String) {
+        let prefix = "{\"requests\": "
+        if payload.hasPrefix(prefix) {
+            let list = payload.dropFirst(prefix.count)
+            if list.hasPrefix("\"all\"") {
+                changes.allRequests = true
+            } else {
+                changes.add(
+                    requests: list.split(whereSeparator: { !$0.isNumber }).compactMap {
+                        Int64($0)
+                    })
+            }
+        } else if settings.acceptsNotifiedRuns, link?.takesNotifications ?? false {
+            guard changes.payloads.count < Self.payloadBound else { return }
+            changes.payloads.append(payload)
+        }
+        readChanges()
+    }
+
+    /// Looks at all that is pending. What comes meanwhile is looked at after the answer.
+    func readChanges() {
+        guard let link else { return }  // connecting reads everything
+        if !changes.payloads.isEmpty {
+            let payloads = changes.payloads
+            changes.payloads = []
+            claim(notified: payloads)
+        }
+        if !changes.requests.isEmpty, !changes.allRequests {
+            let requests = changes.requests.sorted()
+            changes.requests = []
+            handle(.requested(requests.map { ($0, nil) }))
+        }
+        guard !changes.isReading, changes.hasConfigs || changes.allRequests else { return }
+        changes.isReading = true
+        start {
+            await self.look(link)
+            self.changes.isReading = false
+            self.readChanges()
+        }
+    }
+
+    private func look(_ link: Link) async {
+        do throws(PostgresError) {
+            if changes.allRequests {
+                changes.allRequests = false
+                changes.requests = []
+                let open = try await link.control.run(
+                    Statements.openRequests, deadline: .seconds(60))
+                handle(.requested(Self.requests(open)))
+            }
+            guard changes.hasConfigs else { return }
+            guard let ids = changes.takeConfigs() else {
+                handle(.rereading)
+                try await readAllConfigs(link)
+                let open = try await link.control.run(
+                    Statements.openRequests, deadline: .seconds(60))
+                handle(.requested(Self.requests(open)))
+                handle(.complete)
+                logger.debug("read all configs: \(planner.configCount) schedules")
+                return
+            }
+            let rows = try await link.control.run(
+                Statements.configsByID, [settings.name, ids.arrayLiteral], deadline: .seconds(30))
+            let read = ConfigReader(zones: zones, defaultZone: link.defaultZone).read(rows)
+            learn(read)
+            let found = Set(read.configs.map(\.id))
+            handle(.gone(ids.filter { !found.contains($0) }))
+            for id in ids {
+                let next = planner.nextFire(of: id)?.rfc3339 ?? "never"
+                logger.debug("scheduled config \(id), next fire \(next)")
+            }
+            updateStatus()
+        } catch {
+            // Without what we were told to look at, nothing here can be trusted.
+            logger.error("changed configs can't be read: \(error)")
+            link.close()
+        }
+    }
+
+    // MARK: Heartbeat
+
+    private static let echoPatience: Duration = .seconds(5)
+
+    /// Proves that the session hears: a half-open socket looks alive and is deaf.
+    func scheduleHeartbeat(_ link: Link, after delay: Duration) {
+        _ = EventLoop.shared.after(delay) { [weak self, weak link] in
+            guard let self, let link, !link.lost.isOpen else { return }
+            beat(link)
+        }
+    }
+
+    private func beat(_ link: Link) {
+        let token = String(MonotonicInstant.now().nanoseconds)
+        link.awaitedEcho = token
+        _ = EventLoop.shared.after(Self.echoPatience) { [weak self, weak link] in
+            guard let self, let link, link.awaitedEcho == token, !link.lost.isOpen else { return }
+            logger.error("the LISTEN session does not hear its own notification")
+            link.close()
+        }
+        let commands = [
+            Command(Statements.heartbeat, [settings.name, channel, token]),
+            Command(Statements.lockNotifications),
+        ]
+        // The lock is asked for once; holding it twice would need two releases, and ends with us.
+        let asked = link.takesNotifications ? Array(commands.prefix(1)) : commands
+        link.control.send(asked, deadline: Self.echoPatience) { [weak self, weak link] outcome in
+            guard let self, let link, case .success(let rows) = outcome else { return }
+            if rows.count > 1 { link.takesNotifications = rows[1].boolean(0, 0) == true }
+            guard rows[0].boolean(0, 0) == true else {
+                logger.error("the LISTEN session listens to nothing")
+                return link.close()
+            }
+            let hasPeers = (rows[0].integer(0, 1) ?? 0) > 0
+            scheduleHeartbeat(link, after: hasPeers ? .seconds(2) : .seconds(30))
+        }
+    }
+}

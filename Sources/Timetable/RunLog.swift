@@ -1,0 +1,228 @@
+internal import DequeModule
+internal import Logging
+internal import Postgres
+internal import Reactor
+internal import Timing
+
+/// How a run ended.
+struct RunEnd: Sendable, Equatable {
+    enum Status: String, Sendable {
+        case done = "CHAIN_DONE"
+        case failed = "CHAIN_FAILED"
+        case cancelled = "CANCELLED"
+        case timedOut = "TIMED_OUT"
+    }
+
+    let run: Int64
+    var status: Status
+    var error: String?
+    var sqlstate: String?
+}
+
+/// One invocation of a task, for `execution_log`.
+struct Execution: Sendable {
+    let run: Int64
+    let config: Int64
+    let element: Element
+    let parameter: Parameter?
+    var began: WallInstant
+    var ended: WallInstant
+    var returnCode: Int32?
+    var pid: Int32?
+    var output: String?
+    var error: String?
+    var sqlstate: String?
+}
+
+/// Writes what happened, in batches and in transactions of its own, so that a failed chain keeps
+/// its record. While the database is away everything waits here; log lines are bounded.
+@LoopActor
+final class RunLog {
+    private struct Line {
+        let at: WallInstant
+        let level: String
+        let message: String
+    }
+
+    private struct Ending {
+        let end: RunEnd
+        let answer: CheckedContinuation<String?, Never>
+    }
+
+    private static let batchSize = 1_000
+    private static let lineBound = 10_000
+    private static let deadline: Duration = .seconds(30)
+    /// Between attempts while the database is away.
+    private static let retryDelay: Duration = .milliseconds(250)
+
+    private let worker: String
+    private let open: @LoopActor () async throws(PostgresError) -> Connection
+    private var connection: Connection?
+    private var endings = Deque<Ending>()
+    private var executions = Deque<Execution>()
+    private var lines = Deque<Line>()
+    private var lostLines = 0
+    private var reader: CheckedContinuation<Void, Never>?
+    private var isClosing = false
+
+    /// `open` gives the session to write with.
+    init(worker: String, open: @escaping @LoopActor () async throws(PostgresError) -> Connection) {
+        self.worker = worker
+        self.open = open
+    }
+
+    /// Records an end and returns the state that the run has then; nil when it has no row any more.
+    ///
+    /// Waits for the database as long as it is away.
+    func end(_ end: RunEnd) async -> String? {
+        await withCheckedContinuation { answer in
+            endings.append(Ending(end: end, answer: answer))
+            wake()
+        }
+    }
+
+    func add(_ execution: Execution) {
+        executions.append(execution)
+        wake()
+    }
+
+    func addLine(_ level: String, _ message: String) {
+        guard lines.count < Self.lineBound else {
+            lostLines += 1
+            return
+        }
+        lines.append(Line(at: .now(), level: level, message: message.storable))
+        wake()
+    }
+
+    /// Lets `run` return when all has been written.
+    func close() {
+        isClosing = true
+        wake()
+    }
+
+    private func wake() {
+        reader?.resume()
+        reader = nil
+    }
+
+    private var isEmpty: Bool {
+        endings.isEmpty && executions.isEmpty && lines.isEmpty
+    }
+
+    /// Writes until closed. `giveUp` ends it also while the database is away.
+    func run(giveUp: Gate) async {
+        while true {
+            if isEmpty {
+                if isClosing { break }
+                await withCheckedContinuation { reader = $0 }
+                continue
+            }
+            do throws(PostgresError) {
+                try await write()
+            } catch {
+                if giveUp.isOpen { break }
+                try? await EventLoop.shared.sleep(for: Self.retryDelay)
+            }
+        }
+        for ending in endings { ending.answer.resume(returning: nil) }
+        endings.removeAll()
+        connection?.close()
+    }
+
+    private func session() async throws(PostgresError) -> Connection {
+        if let connection, connection.ended == nil { return connection }
+        let opened = try await open()
+        connection = opened
+        return opened
+    }
+
+    private func write() async throws(PostgresError) {
+        let session = try await session()
+        // Ends first: what waits for a run to end waits for this.
+        if !endings.isEmpty { try await writeEndings(session) }
+        if !executions.isEmpty { try await writeExecutions(session) }
+        if !lines.isEmpty || lostLines > 0 { try await writeLines(session) }
+    }
+
+    private func writeEndings(_ session: Connection) async throws(PostgresError) {
+        let batch = Array(endings.prefix(Self.batchSize))
+        let rows = try await session.run(
+            Statements.endRuns,
+            [
+                batch.map(\.end.run).arrayLiteral,
+                batch.map { $0.end.status.rawValue as String? }.arrayLiteral,
+                batch.map { $0.end.error?.storable }.arrayLiteral,
+                batch.map(\.end.sqlstate).arrayLiteral, worker,
+            ], deadline: Self.deadline)
+        var states: [Int64: String] = [:]
+        for row in 0..<rows.count {
+            if let run = rows.integer(row, 0) { states[run] = rows.text(row, 1) }
+        }
+        endings.removeFirst(batch.count)
+        for ending in batch { ending.answer.resume(returning: states[ending.end.run]) }
+    }
+
+    private func writeExecutions(_ session: Connection) async throws(PostgresError) {
+        let batch = Array(executions.prefix(Self.batchSize))
+        do throws(PostgresError) {
+            try await session.run(
+                Statements.insertExecutions, Execution.columns(batch) + [worker],
+                deadline: Self.deadline)
+        } catch where error.kind == .server {
+            // Refused as a whole (a disk full, a right taken away): said, and not tried for ever.
+            addLine("ERROR", "\(batch.count) rows of execution_log are lost: \(error)")
+        }
+        executions.removeFirst(batch.count)
+    }
+
+    private func writeLines(_ session: Connection) async throws(PostgresError) {
+        if lostLines > 0 {
+            let message = "\(lostLines) lines were lost while the database could not be written"
+            lines.append(Line(at: .now(), level: "ERROR", message: message))
+            lostLines = 0
+        }
+        let batch = Array(lines.prefix(Self.batchSize))
+        do throws(PostgresError) {
+            try await session.run(
+                Statements.insertLines,
+                [
+                    batch.map(\.at.microseconds).arrayLiteral,
+                    batch.map { $0.level as String? }.arrayLiteral,
+                    batch.map { $0.message as String? }.arrayLiteral, worker,
+                    String(ProcessID.current),
+                ], deadline: Self.deadline)
+        } catch where error.kind == .server {
+            lostLines += batch.count
+        }
+        lines.removeFirst(batch.count)
+    }
+}
+
+extension Execution {
+    /// The columns of `Statements.insertExecutions`, one array literal each.
+    fileprivate static func columns(_ batch: [Execution]) -> [String?] {
+        func texts(_ value: (Execution) -> String?) -> String {
+            batch.map { value($0)?.storable }.arrayLiteral
+        }
+        return [
+            batch.map(\.config).arrayLiteral, batch.map(\.element.id).arrayLiteral,
+            batch.map(\.element.task).arrayLiteral, texts { $0.element.name },
+            texts { $0.element.script }, texts { $0.element.kind.rawValue },
+            batch.map(\.began.microseconds).arrayLiteral,
+            batch.map(\.ended.microseconds).arrayLiteral,
+            texts { $0.returnCode.map(String.init) }, texts { $0.pid.map(String.init) },
+            batch.map(\.run).arrayLiteral, texts(\.output), texts(\.error), texts(\.sqlstate),
+            texts { $0.parameter?.json },
+        ]
+    }
+}
+
+extension String {
+    /// PostgreSQL's text holds every character but NUL.
+    var storable: String {
+        guard utf8.contains(0) else { return self }
+        return split(separator: "\0", omittingEmptySubsequences: false)
+            .joined(separator: "\u{FFFD}")
+    }
+}

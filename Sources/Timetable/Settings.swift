@@ -1,0 +1,34 @@
+public import Logging
+public import Postgres
+
+/// How a daemon runs: what the command line says, checked.
+public struct Settings: Sendable {
+    /// How to reach the database.
+    public var connection: ConnectionParameters
+    /// The worker's name, unique among the daemons of a database.
+    public var name: String
+    /// Keep trying when the database can't be reached at start.
+    public var waitsForDatabase = false
+    /// How long runs under way may take to end after SIGTERM.
+    public var drainTimeout: Duration = .seconds(30)
+    /// The bound on connections that run SQL tasks.
+    public var sqlConnections = 16
+    /// The bound on runs under way at once; the others wait in the order of their fire times.
+    public var maxRuns = 64
+    /// How many bytes of each output of a program are kept.
+    public var outputLimit = 65_536
+    /// Whether NOTIFY timetable_run starts runs.
+    public var acceptsNotifiedRuns = true
+    /// Whether SHELL tasks are run at all.
+    public var runsPrograms = true
+    /// The least level that is written to `timetable.log`.
+    public var databaseLogLevel: Logger.Level = .info
+
+    public init(connection: ConnectionParameters, name: String) {
+        self.connection = connection
+        self.name = name
+    }
+}
+
+/// The version that a worker writes beside its name.
+public let carillonVersion = "0.1.0"

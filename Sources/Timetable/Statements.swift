@@ -1,0 +1,224 @@
+internal import Postgres
+
+/// Every SQL statement of the daemon, by name. A name of nil is sent unprepared: it runs once.
+enum Statements {
+    // MARK: Schema
+
+    static let schemaState = Statement(
+        nil,
+        """
+        SELECT to_regnamespace('timetable') IS NOT NULL,
+            to_regclass('timetable.schema_version') IS NOT NULL,
+            has_database_privilege(current_database(), 'CREATE'), current_user, current_database()
+        """)
+    static let schemaVersion = Statement(
+        nil, "SELECT max(version) FROM timetable.schema_version")
+    static let lockInstallation = Statement(
+        nil, "SELECT pg_advisory_xact_lock(hashtextextended('carillon schema', 0))")
+
+    // MARK: Sessions
+
+    static let begin = Statement("begin", "BEGIN")
+    static let commit = Statement("commit", "COMMIT")
+    static let rollback = Statement("rollback", "ROLLBACK")
+    static let savepoint = Statement("savepoint", "SAVEPOINT carillon_task")
+    static let releaseSavepoint = Statement("release", "RELEASE SAVEPOINT carillon_task")
+    static let rollbackToSavepoint = Statement(
+        "rollback_to", "ROLLBACK TO SAVEPOINT carillon_task")
+    static let resetRole = Statement("reset_role", "RESET ROLE")
+    /// What a task may leave in its session; DISCARD ALL would drop our prepared statements too.
+    static let clean = [
+        Statement("clean_authorization", "RESET SESSION AUTHORIZATION"),
+        Statement("clean_settings", "RESET ALL"),
+        Statement("clean_cursors", "CLOSE ALL"),
+        Statement("clean_listens", "UNLISTEN *"),
+        Statement("clean_locks", "SELECT pg_catalog.pg_advisory_unlock_all()"),
+        Statement("clean_tables", "DISCARD TEMP"),
+    ]
+
+    /// The settings by which a task knows its run; they end with the transaction.
+    static func announce(run: Int64, config: Int64) -> [Command] {
+        // Numbers only: there is nothing to quote.
+        [
+            Command(sql: "SET LOCAL timetable.run = '\(run)'"),
+            Command(sql: "SET LOCAL timetable.config = '\(config)'"),
+        ]
+    }
+
+    static let registerBackend = Statement(
+        nil,
+        """
+        INSERT INTO timetable.worker_backend (client_name, pid, backend_start)
+        SELECT $1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
+        ON CONFLICT DO NOTHING
+        """)
+    static let forgetBackend = Statement(
+        "forget_backend",
+        "DELETE FROM timetable.worker_backend WHERE client_name = $1 AND pid = $2::integer")
+
+    // MARK: Worker
+
+    static let lockName = Statement(
+        nil, "SELECT pg_try_advisory_lock(hashtextextended('carillon worker ' || $1, 0))")
+    static let lockNotifications = Statement(
+        "lock_notifications",
+        "SELECT pg_try_advisory_lock(hashtextextended('carillon notifications', 0))")
+    static let registerWorker = Statement(
+        nil,
+        """
+        INSERT INTO timetable.worker AS w (client_name, host, pid, version)
+        VALUES ($1, $2, $3::integer, $4)
+        ON CONFLICT (client_name) DO UPDATE
+        SET host = excluded.host, pid = excluded.pid, version = excluded.version,
+            started_at = clock_timestamp(), seen_at = clock_timestamp()
+        """)
+    static let endSessions = Statement(
+        nil, "SELECT timetable.end_sessions($1, $2::integer[])")
+    static let markDead = Statement(nil, "SELECT timetable.mark_dead($1)")
+    static let releaseClaims = Statement(
+        nil, "SELECT timetable.release_claims($1, $2::bigint[])")
+    /// Columns: whether this session listens to its channels, how many other workers live.
+    static let heartbeat = Statement(
+        "heartbeat",
+        """
+        WITH seen AS (
+            UPDATE timetable.worker SET seen_at = clock_timestamp() WHERE client_name = $1
+        ), echo AS MATERIALIZED (
+            SELECT pg_notify($2, $3)
+        )
+        SELECT (SELECT count(*) FROM pg_listening_channels() AS c (name)
+                WHERE c.name IN ('timetable_config', 'timetable_run')) = 2,
+            (SELECT count(*) FROM timetable.worker
+                WHERE client_name <> $1 AND seen_at > clock_timestamp() - interval '1 minute')
+        FROM echo
+        """)
+
+    // MARK: Configs
+
+    /// What decides when configs fire. Times in microseconds since 1970; the last column names
+    /// what a config asks for and this version does not do.
+    private static let configColumns = """
+        SELECT c.chain_execution_config, c.chain_name, c.schedule,
+            c.run_at_minute, c.run_at_hour, c.run_at_day, c.run_at_month, c.run_at_day_of_week,
+            c.time_zone,
+            (extract(epoch FROM c.starts_at) * 1000000)::bigint,
+            (extract(epoch FROM c.ends_at) * 1000000)::bigint,
+            (extract(epoch FROM c.jitter) * 1000000)::bigint,
+            c.on_gap, c.on_repeat,
+            (extract(epoch FROM c.misfire_grace) * 1000000)::bigint,
+            (extract(epoch FROM c.scheduled_since) * 1000000)::bigint,
+            nullif(concat_ws(', ',
+                CASE WHEN c.exclusive_execution THEN 'exclusive_execution' END,
+                CASE WHEN cardinality(c.excluded_execution_configs) > 0
+                    THEN 'excluded_execution_configs' END,
+                CASE WHEN c.misfire <> 'SKIP' THEN 'misfire ' || c.misfire END,
+                CASE WHEN c.overlap <> 'SKIP' THEN 'overlap ' || c.overlap END,
+                CASE WHEN c.timeout IS NOT NULL THEN 'timeout' END,
+                CASE WHEN c.retries > 0 THEN 'retries' END,
+                CASE WHEN c.on_failure IS NOT NULL THEN 'on_failure' END), '')
+        FROM timetable.chain_execution_config c
+        WHERE c.live AND (c.client_name IS NULL OR c.client_name = $1)
+        """
+    static let configPage = Statement(
+        "config_page",
+        configColumns + """
+             AND c.chain_execution_config > $2::bigint
+            ORDER BY c.chain_execution_config LIMIT $3::integer
+            """)
+    static let configsByID = Statement(
+        "configs_by_id",
+        configColumns + " AND c.chain_execution_config = ANY ($2::bigint[])")
+    static let clock = Statement(
+        "clock",
+        """
+        SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+            current_setting('TimeZone')
+        """)
+
+    // MARK: Runs
+
+    static let claimFires = Statement(
+        "claim_fires",
+        """
+        SELECT config, fire, outcome, run, clock
+        FROM timetable.claim_fires($1::bigint[], $2::bigint[], $3)
+        """)
+    static let claimRequests = Statement(
+        "claim_requests",
+        """
+        SELECT request, config, outcome, run, run_after, clock
+        FROM timetable.claim_requests($1::bigint[], $2)
+        """)
+    /// After a claim in the same batch, and so in its transaction: now() is when that began.
+    static let claimedWork = Statement(
+        "claimed_work", workColumns + " FROM timetable.claimed_work($1, $2::bigint[], now())")
+    private static let workColumns = """
+        SELECT run, config, chain, self_destruct, "position", element, task, name, kind, script,
+            run_uid, connect_string, ignore_error, autonomous, timeout_microseconds, parameter,
+            parameter_type, arguments, malformed
+        """
+    static let requestedWork = Statement(
+        "requested_work", workColumns + """
+             FROM timetable.claimed_work($1, ARRAY(
+                SELECT chain_execution_config FROM timetable.run_request
+                WHERE run_request = ANY ($2::bigint[])), now())
+            """)
+    /// After takeNotified in the same batch: claims what that requested.
+    static let claimTaken = Statement(
+        "claim_taken",
+        """
+        SELECT request, config, outcome, run, run_after, clock
+        FROM timetable.claim_requests(current_setting('timetable.taken')::bigint[], $1)
+        """)
+    static let takenWork = Statement(
+        "taken_work", workColumns + """
+             FROM timetable.claimed_work($1, ARRAY(
+                SELECT chain_execution_config FROM timetable.run_request
+                WHERE run_request = ANY (current_setting('timetable.taken')::bigint[])), now())
+            """)
+    static let takeNotified = Statement(
+        "take_notified",
+        "SELECT payload, outcome, request FROM timetable.take_notified($1::text[])")
+    static let openRequests = Statement(
+        "open_requests",
+        """
+        SELECT run_request, (extract(epoch FROM run_after) * 1000000)::bigint
+        FROM timetable.run_request WHERE claimed_at IS NULL ORDER BY run_request
+        """)
+    static let chainDone = Statement(
+        "chain_done", "SELECT timetable.chain_done($1::bigint, $2, $3::bigint)")
+    static let endRuns = Statement(
+        "end_runs",
+        """
+        SELECT run, status
+        FROM timetable.end_runs($1::bigint[], $2::text[], $3::text[], $4::text[], $5)
+        """)
+
+    // MARK: Logs
+
+    static let insertExecutions = Statement(
+        "insert_executions",
+        """
+        INSERT INTO timetable.execution_log (
+            chain_execution_config, chain_id, task_id, name, script, kind, last_run, finished,
+            returncode, pid, run_status, output, error, sqlstate, parameters, client_name)
+        SELECT config, chain, task, name, script, kind,
+            timestamptz 'epoch' + began * interval '1 microsecond',
+            timestamptz 'epoch' + ended * interval '1 microsecond',
+            code, pid, run, output, error, sqlstate, parameters, $16
+        FROM unnest(
+            $1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+            $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::bigint[], $12::text[],
+            $13::text[], $14::text[], $15::jsonb[])
+            AS e (config, chain, task, name, script, kind, began, ended, code, pid, run, output,
+                error, sqlstate, parameters)
+        """)
+    static let insertLines = Statement(
+        "insert_lines",
+        """
+        INSERT INTO timetable.log (ts, client_name, pid, log_level, message)
+        SELECT timestamptz 'epoch' + at * interval '1 microsecond', $4, $5::integer,
+            level::timetable.log_type, message
+        FROM unnest($1::bigint[], $2::text[], $3::text[]) AS l (at, level, message)
+        """)
+}

@@ -1,0 +1,28 @@
+internal import Postgres
+
+/// Why a task, and so its run, did not succeed.
+struct TaskFailure: Error, Sendable, Equatable {
+    var message: String
+    var sqlstate: String?
+    var returnCode: Int32?
+    /// The connection was lost: what was under way may or may not have happened.
+    var isUncertain = false
+
+    init(_ message: String, sqlstate: String? = nil, returnCode: Int32? = nil) {
+        self.message = message
+        self.sqlstate = sqlstate
+        self.returnCode = returnCode
+    }
+
+    init(_ error: PostgresError) {
+        message = error.message
+        if let detail = error.detail { message += "\nDetail: \(detail)" }
+        if let hint = error.hint { message += "\nHint: \(hint)" }
+        if let context = error.context { message += "\nContext: \(context)" }
+        if error.sqlstate == "42P18" {
+            message += "\nHint: say the type of each parameter, as in $1::text"
+        }
+        sqlstate = error.sqlstate
+        isUncertain = error.kind == .connection || error.kind == .timedOut
+    }
+}

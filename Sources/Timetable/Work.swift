@@ -1,0 +1,103 @@
+internal import Postgres
+
+/// One run of a chain: what was claimed, with the chain and the parameters as they were then.
+struct Run: Sendable, Equatable {
+    let id: Int64
+    let config: Int64
+    let chain: Int64
+    let selfDestruct: Bool
+    var elements: [Element] = []
+    /// Why it can't be run at all.
+    var malformed: String?
+}
+
+/// One element of a chain with its base task.
+struct Element: Sendable, Equatable {
+    enum Kind: String, Sendable {
+        case sql = "SQL"
+        case program = "SHELL"
+        case builtIn = "BUILTIN"
+    }
+
+    let id: Int64
+    let task: Int64
+    let name: String
+    let kind: Kind
+    let script: String
+    let runUID: String?
+    let connectString: String?
+    let ignoreError: Bool
+    let autonomous: Bool
+    let timeoutMicroseconds: Int64?
+    /// One invocation each; a single nil when there are no parameters.
+    var parameters: [Parameter?]
+}
+
+/// One row of parameters.
+struct Parameter: Sendable, Equatable {
+    /// As JSON.
+    let json: String
+    /// `array`, `object`, `string`, …: jsonb_typeof().
+    let type: String
+    /// The values of an array as text; nil for JSON null, and when it is no array.
+    let values: [String?]?
+}
+
+extension Run {
+    /// The runs in the rows of `Statements.claimedWork`, by id.
+    static func read(_ rows: Rows) -> [Int64: Run] {
+        var runs: [Int64: Run] = [:]
+        for row in 0..<rows.count {
+            guard let id = rows.integer(row, 0), let config = rows.integer(row, 1),
+                let chain = rows.integer(row, 2)
+            else { continue }
+            var run =
+                runs.removeValue(forKey: id)
+                ?? Run(
+                    id: id, config: config, chain: chain,
+                    selfDestruct: rows.boolean(row, 3) ?? false)
+            if let malformed = rows.text(row, 18) {
+                run.malformed = "the parameters are no array of rows: \(malformed)"
+            }
+            run.add(Element.read(rows, row), Parameter.read(rows, row))
+            runs[id] = run
+        }
+        return runs
+    }
+
+    private mutating func add(_ element: Element?, _ parameter: Parameter?) {
+        guard let element else {
+            malformed = malformed ?? "an element of its chain can't be read"
+            return
+        }
+        if let last = elements.indices.last, elements[last].id == element.id {
+            elements[last].parameters.append(parameter)
+        } else {
+            elements.append(element)
+            elements[elements.count - 1].parameters = [parameter]
+        }
+    }
+}
+
+extension Element {
+    fileprivate static func read(_ rows: Rows, _ row: Int) -> Element? {
+        guard let id = rows.integer(row, 5), let task = rows.integer(row, 6),
+            let name = rows.text(row, 7), let kind = rows.text(row, 8).flatMap(Kind.init),
+            let script = rows.text(row, 9)
+        else { return nil }
+        return Element(
+            id: id, task: task, name: name, kind: kind, script: script,
+            runUID: rows.text(row, 10), connectString: rows.text(row, 11),
+            ignoreError: rows.boolean(row, 12) ?? false, autonomous: rows.boolean(row, 13) ?? false,
+            timeoutMicroseconds: rows.integer(row, 14), parameters: [])
+    }
+}
+
+extension Parameter {
+    fileprivate static func read(_ rows: Rows, _ row: Int) -> Parameter? {
+        guard let json = rows.text(row, 15) else { return nil }
+        return Parameter(
+            json: json, type: rows.text(row, 16) ?? "null",
+            values: rows.text(row, 17).flatMap(parseArrayLiteral))
+    }
+}

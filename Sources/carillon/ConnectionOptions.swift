@@ -1,0 +1,92 @@
+internal import ArgumentParser
+internal import Glibc
+internal import Postgres
+
+/// How to reach the database: the seed's options, before the PG* variables, before the seed's
+/// defaults.
+struct ConnectionOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "A libpq URI or keyword string; then the other connection options are not allowed.",
+            valueName: "uri"))
+    var connection: String?
+
+    @Option(name: [.customShort("h"), .long], help: "Server host or socket folder (localhost).")
+    var host: String?
+
+    @Option(name: .shortAndLong, help: "Server port (5432).")
+    var port: UInt16?
+
+    @Option(name: .shortAndLong, help: "Database (timetable).")
+    var dbname: String?
+
+    @Option(name: .shortAndLong, help: "Database role (scheduler).")
+    var user: String?
+
+    @Option(
+        help: """
+            Password. Better: a password file (~/.pgpass), PGPASSFILE or PGPASSWORD; others may see \
+            a command line for a moment.
+            """)
+    var password: String?
+
+    mutating func validate() throws {
+        let others = [host, port.map { "\($0)" }, dbname, user, password]
+        if connection != nil, others.contains(where: { $0 != nil }) {
+            throw ValidationError(
+                "--connection says it all: leave out --host, --port, --dbname, --user, --password")
+        }
+    }
+
+    /// The parameters for libpq, which adds PG* variables, password and service files by itself.
+    var parameters: ConnectionParameters {
+        if let connection { return ConnectionParameters(string: connection) }
+        var keywords: [(key: String, value: String)] = []
+        // With a service file, what it says beats the seed's defaults.
+        let hasService = Self.variable("PGSERVICE") != nil
+        func add(_ key: String, _ option: String?, _ variable: String, _ fallback: String?) {
+            if let option {
+                keywords.append((key, option))
+            } else if let fallback, !hasService, Self.variable(variable) == nil {
+                keywords.append((key, fallback))
+            }
+        }
+        add("dbname", dbname, "PGDATABASE", "timetable")
+        add("host", host, "PGHOST", Self.variable("PGHOSTADDR") == nil ? "localhost" : nil)
+        add("port", port.map { "\($0)" }, "PGPORT", "5432")
+        add("user", user, "PGUSER", "scheduler")
+        add("password", password, "PGPASSWORD", nil)
+        return ConnectionParameters(keywords)
+    }
+
+    private static func variable(_ name: String) -> String? {
+        guard let value = unsafe getenv(name) else { return nil }
+        return unsafe String(cString: value)
+    }
+
+    /// Overwrites the password in the memory that ps(1) shows; it has been read by then.
+    static func hidePassword() {
+        let arguments = unsafe CommandLine.unsafeArgv
+        var isPassword = false
+        for index in 0..<Int(CommandLine.argc) {
+            guard let argument = unsafe arguments[index] else { continue }
+            let text = unsafe String(cString: argument)
+            if isPassword {
+                unsafe overwrite(argument, from: 0)
+                isPassword = false
+            } else if text == "--password" {
+                isPassword = true
+            } else if text.hasPrefix("--password=") {
+                unsafe overwrite(argument, from: "--password=".utf8.count)
+            } else if text.contains("password=") || text.contains("://") {
+                // A connection string: which part is secret is libpq's to know.
+                unsafe overwrite(argument, from: 0)
+            }
+        }
+    }
+
+    private static func overwrite(_ argument: UnsafeMutablePointer<CChar>, from start: Int) {
+        let length = unsafe strlen(argument)
+        for index in start..<max(start, length) { unsafe argument[index] = 42 }
+    }
+}

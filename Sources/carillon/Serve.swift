@@ -1,0 +1,130 @@
+internal import ArgumentParser
+internal import Glibc
+internal import Logging
+internal import Postgres
+internal import Reactor
+internal import Timetable
+
+struct Serve: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the daemon (also without a subcommand).",
+        discussion: """
+            Installs the schema timetable where it is missing, then runs what is due until SIGTERM.
+
+            Exit codes: 0 stopped by a signal; 1 another failure; 2 the server can't be reached; \
+            3 login refused; 4 no such database; 5 a right is missing; 6 a schema that this version \
+            can't use; 7 the name is in use; 8 no PostgreSQL for --embedded; 64 bad options.
+            """)
+
+    @OptionGroup(title: "Connection") var connection: ConnectionOptions
+
+    @Option(
+        name: [.customShort("c"), .long],
+        help: "Name of this worker, unique in its database (the host's name).")
+    var name: String?
+
+    @Flag(name: .shortAndLong, help: "Say more: every task, every scheduled config.")
+    var verbose = false
+
+    @Flag(help: "Keep trying when the database can't be reached at start.")
+    var wait = false
+
+    @Option(help: ArgumentHelp("How long runs may go on after SIGTERM.", valueName: "seconds"))
+    var drainTimeout = 30.0
+
+    @Option(help: "How many runs may be under way at once.")
+    var maxRuns = 64
+
+    @Option(help: "How many connections run SQL tasks at most.")
+    var sqlConnections = 16
+
+    @Option(help: ArgumentHelp("How much output of a program is kept.", valueName: "bytes"))
+    var outputLimit = 65_536
+
+    @Flag(help: "Run no programs: SHELL tasks fail.")
+    var noPrograms = false
+
+    @Flag(help: "Do not start runs by NOTIFY timetable_run; timetable.run() still does.")
+    var noNotify = false
+
+    @Option(help: "Least level written to timetable.log.")
+    var databaseLogLevel = LogLevel.info
+
+    mutating func validate() throws {
+        guard (0...86_400).contains(drainTimeout) else {
+            throw ValidationError("--drain-timeout must be from 0 to 86400 seconds")
+        }
+        guard (1...100_000).contains(maxRuns) else {
+            throw ValidationError("--max-runs must be from 1 to 100000")
+        }
+        guard (1...1_000).contains(sqlConnections) else {
+            throw ValidationError("--sql-connections must be from 1 to 1000")
+        }
+        guard (1_024...67_108_864).contains(outputLimit) else {
+            throw ValidationError("--output-limit must be from 1024 to 67108864 bytes")
+        }
+        if let name, name.isEmpty || name.utf8.count > 200 {
+            throw ValidationError("--name must have 1 to 200 bytes")
+        }
+    }
+
+    mutating func run() throws {
+        // Before any thread is started, so that all of them inherit it.
+        Signals.block([SIGTERM, SIGINT, SIGHUP])
+        signal(SIGPIPE, SIG_IGN)
+        // The time zone of configs is the database's, not the one of whoever started the daemon.
+        unsafe unsetenv("PGTZ")
+        let settings = self.settings
+        let level: Logger.Level = verbose ? .debug : .info
+        ConnectionOptions.hidePassword()
+        let code = EventLoop.shared.run {
+            do throws(StartFailure) {
+                try await Daemon(settings, level: level).serve()
+                return 0
+            } catch {
+                Self.complain(error.message)
+                return error.reason.rawValue
+            }
+        }
+        throw ExitCode(code)
+    }
+
+    private var settings: Settings {
+        var settings = Settings(connection: connection.parameters, name: name ?? Self.hostName)
+        settings.waitsForDatabase = wait
+        settings.drainTimeout = .seconds(drainTimeout)
+        settings.maxRuns = maxRuns
+        settings.sqlConnections = sqlConnections
+        settings.outputLimit = outputLimit
+        settings.runsPrograms = !noPrograms
+        settings.acceptsNotifiedRuns = !noNotify
+        settings.databaseLogLevel = databaseLogLevel.level
+        return settings
+    }
+
+    private static var hostName: String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard unsafe gethostname(&buffer, buffer.count - 1) == 0 else { return "worker" }
+        let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func complain(_ message: String) {
+        let line = Array("carillon: \(message)\n".utf8)
+        _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+}
+
+/// The levels that `timetable.log` knows and a daemon writes.
+enum LogLevel: String, CaseIterable, ExpressibleByArgument {
+    case debug, info, notice, error
+
+    var level: Logger.Level {
+        switch self {
+        case .debug: .debug
+        case .info: .info
+        case .notice: .notice
+        case .error: .error
+        }
+    }
+}
