@@ -73,6 +73,9 @@ let package = Package(
             name: "TestSupportTests", dependencies: ["TestSupport", "Timing"],
             swiftSettings: settings),
 
+        .testTarget(
+            name: "TidyTests", dependencies: ["TestSupport"], swiftSettings: settings),
+
         .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
         .testTarget(
             name: "SchedulingTests", dependencies: ["Scheduling", "Timing"],
