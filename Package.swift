@@ -76,6 +76,9 @@ let package = Package(
         .testTarget(
             name: "TidyTests", dependencies: ["TestSupport"], swiftSettings: settings),
 
+        .testTarget(
+            name: "ReadmeTests", dependencies: ["TestSupport"], swiftSettings: settings),
+
         .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
         .testTarget(
             name: "SchedulingTests", dependencies: ["Scheduling", "Timing"],

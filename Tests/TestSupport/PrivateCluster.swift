@@ -100,7 +100,7 @@ public final class PrivateCluster: Sendable {
 }
 
 /// Makes a folder under /tmp, whose name is short enough for the path of a socket.
-func makeTemporaryFolder(_ name: String) throws -> String {
+public func makeTemporaryFolder(_ name: String) throws -> String {
     var template = Array("/tmp/\(name)-XXXXXX".utf8CString)
     guard unsafe mkdtemp(&template) != nil else { throw CallFailed(call: "mkdtemp", code: errno) }
     return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
