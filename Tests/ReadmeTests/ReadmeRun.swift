@@ -26,7 +26,7 @@ struct ReadmeRun {
         }
         for block in blocks where block.skipReason == nil {
             if readers[block.database] == nil {
-                let database = try await PrivateCluster.shared.createDatabase(block.database)
+                let database = try await PrivateCluster.database(block.database)
                 readers[block.database] = Reader(
                     database: database, daemon: try await serve(database),
                     folder: try makeTemporaryFolder("carillon-readme"))
