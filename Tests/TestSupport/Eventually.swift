@@ -13,7 +13,8 @@ public struct NotReached: Error, CustomStringConvertible {
 /// condition that never holds fails with `what` and the place of the call.
 ///
 /// - Throws: `NotReached` after `limit`, and 20 looks at least: a busy machine may let ten seconds
-///   pass between two of them, which says nothing about the condition; or what `condition` throws, at once.
+///   pass between two of them, which says nothing about the condition. What `condition` throws
+///   ends the wait at once.
 public func eventually(
     within limit: Duration = .seconds(10), _ what: String,
     file: String = #fileID, line: Int = #line,

@@ -53,8 +53,9 @@ extension Rule {
                 guard file.isSwift, let room = file.room, !ban.allowed.contains(room) else {
                     return []
                 }
+                let pattern = ban.pattern()
                 return file.codeLines.enumerated().compactMap { index, line in
-                    guard line.contains(ban.pattern()) else { return nil }
+                    guard line.contains(pattern) else { return nil }
                     return Finding(
                         path: file.path, line: index + 1, message: "\(ban.name): \(ban.reason)")
                 }

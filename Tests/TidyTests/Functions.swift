@@ -11,8 +11,8 @@ struct FunctionShape {
 }
 
 extension SourceFile {
-    /// Functions and initializers with a body, in order. Works on blanked code only.
-    var functions: [FunctionShape] {
+    /// Works on blanked code only.
+    func findFunctions() -> [FunctionShape] {
         var shapes: [FunctionShape] = []
         var openers: [Int] = []
         var index = 0
@@ -21,11 +21,11 @@ extension SourceFile {
             if code[index] == "}" { _ = openers.popLast() }
             if let keyword = declarationKeyword(at: index) {
                 if let body = bodyOfDeclaration(from: index + keyword.count) {
-                    let first = line(ofCharacter: index)
+                    let first = line(of: index)
                     shapes.append(
                         FunctionShape(
                             name: declaredName(keyword, at: index), line: first,
-                            lines: line(ofCharacter: body.upperBound) - first + 1,
+                            lines: line(of: body.upperBound) - first + 1,
                             modifiers: modifiers(before: index),
                             isMemberOfSuite: keyword == "func" && isSuite(openers.last)))
                 }
@@ -39,22 +39,23 @@ extension SourceFile {
 
     private func isWord(_ index: Int) -> Bool {
         code.indices.contains(index)
-            && (code[index].isLetter || code[index].isNumber
-                || "_`@.".contains(code[index]))
+            && (code[index].properties.isAlphabetic || ("0"..."9").contains(code[index])
+                || "_`@.".unicodeScalars.contains(code[index]))
     }
 
     private func declarationKeyword(at index: Int) -> String? {
-        guard !isWord(index - 1) else { return nil }
+        guard "fid".unicodeScalars.contains(code[index]), !isWord(index - 1) else { return nil }
         return ["func", "init", "deinit"].first { keyword in
             let end = index + keyword.count
-            return end < code.count && code[index..<end].elementsEqual(keyword) && !isWord(end)
+            return end < code.count && code[index] == keyword.unicodeScalars.first
+                && code[index..<end].elementsEqual(keyword.unicodeScalars) && !isWord(end)
         }
     }
 
     private func declaredName(_ keyword: String, at index: Int) -> String {
         guard keyword == "func" else { return keyword }
-        let rest = code[(index + keyword.count)...].drop { $0.isWhitespace }
-        return String(rest.prefix { $0 != "(" && $0 != "<" && !$0.isWhitespace })
+        let rest = code[(index + keyword.count)...].drop { $0.properties.isWhitespace }
+        return String(code: rest.prefix { $0 != "(" && $0 != "<" && !$0.properties.isWhitespace })
     }
 
     /// The braces of the body; nil for a requirement of a protocol, which is followed by the next
@@ -95,7 +96,7 @@ extension SourceFile {
         var words: [String] = []
         var position = index - 1
         while position >= 0 {
-            if code[position].isWhitespace {
+            if code[position].properties.isWhitespace {
                 position -= 1
             } else if code[position] == ")" {
                 var depth = 0
@@ -108,7 +109,7 @@ extension SourceFile {
                 let end = position
                 while isWord(position) { position -= 1 }
                 guard position < end else { break }
-                let word = String(code[(position + 1)...end])
+                let word = String(code: code[(position + 1)...end])
                 guard word.hasPrefix("@") || known.contains(word) else { break }
                 words.append(word)
             }
@@ -119,14 +120,14 @@ extension SourceFile {
     /// Whether the brace opens a type that holds tests; nil is the top of the file.
     private func isSuite(_ opener: Int?) -> Bool {
         guard let opener else { return true }
-        let headerStart = code[..<opener].lastIndex { "{};".contains($0) } ?? -1
-        let header = String(code[(headerStart + 1)..<opener])
+        let headerStart = code[..<opener].lastIndex { "{};".unicodeScalars.contains($0) } ?? -1
+        let header = String(code: code[(headerStart + 1)..<opener])
         let words = header.split { !$0.isLetter && !$0.isNumber && !"@_".contains($0) }
         let kinds: Set<Substring> = ["struct", "class", "actor", "enum", "extension"]
         guard let kind = words.lastIndex(where: { kinds.contains($0) }), kind + 1 < words.count,
             !words.contains("func"), !words.contains("private"), !words.contains("fileprivate")
         else { return false }
-        let body = closingBrace(of: opener).map { String(code[opener...$0]) } ?? ""
+        let body = closingBrace(of: opener).map { String(code: code[opener...$0]) } ?? ""
         return words.contains("@Suite") || words[kind + 1].hasSuffix("Tests")
             || body.contains("@Test")
     }

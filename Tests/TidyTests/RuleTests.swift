@@ -166,8 +166,8 @@ import Testing
     @Test func codeInALiteralOfALiteralIsStillALiteral() {
         let text = #"let a = "x\(b("try! \(c)"))y"; let d = 1 /* try! /* try! */ try! */ + 2"#
         let file = SourceFile(path: "Sources/A/A.swift", text: text)
-        #expect(!String(file.code).contains("try!"))
-        #expect(String(file.code).contains("let d = 1"))
-        #expect(String(file.code).contains("+ 2"))
+        #expect(!String(code: file.code).contains("try!"))
+        #expect(String(code: file.code).contains("let d = 1"))
+        #expect(String(code: file.code).contains("+ 2"))
     }
 }

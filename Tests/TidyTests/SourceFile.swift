@@ -10,8 +10,14 @@ struct SourceFile {
     let path: String
     let lines: [String]
     /// For Swift: the text with comments and string literals blanked, line breaks kept.
-    let code: [Character]
+    let code: [Unicode.Scalar]
+    /// `code` by lines, so that a finding can name one.
+    let codeLines: [String]
     let literals: [Literal]
+    /// The functions and initializers that have a body, in order.
+    private(set) var functions: [FunctionShape] = []
+    /// Where in `code` each line begins.
+    private let lineStarts: [Int]
 
     init(path: String, text: String) {
         self.path = path
@@ -19,12 +25,16 @@ struct SourceFile {
         let text = text.replacing("\r\n", with: " \n")
         lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         guard path.hasSuffix(".swift") else {
-            (code, literals) = ([], [])
+            (code, codeLines, literals, lineStarts) = ([], [], [], [])
             return
         }
         var lexer = SwiftLexer(text)
         lexer.run()
         (code, literals) = (lexer.code, lexer.literals)
+        codeLines = code.split(separator: "\n", omittingEmptySubsequences: false)
+            .map { String(code: $0) }
+        lineStarts = [0] + zip(code, 1...).compactMap { $0 == "\n" ? $1 : nil }
+        functions = findFunctions()
     }
 
     var isSwift: Bool { path.hasSuffix(".swift") }
@@ -36,33 +46,36 @@ struct SourceFile {
         return parts.count > 2 && parts[0] == "Sources" ? String(parts[1]) : nil
     }
 
-    /// The code by lines, so that a finding can name one.
-    var codeLines: [String] {
-        String(code).split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-    }
-
     /// The number, from 1, of the line in which a character of `code` stands.
-    func line(ofCharacter index: Int) -> Int {
-        1 + code[..<index].count { $0 == "\n" }
+    func line(of index: Int) -> Int {
+        var (low, high) = (0, lineStarts.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if lineStarts[middle] <= index { low = middle } else { high = middle }
+        }
+        return low + 1
     }
 }
 
 /// Tells Swift's code from its comments and string literals; no more of the language than that.
 struct SwiftLexer {
-    private(set) var code: [Character]
+    private(set) var code: [Unicode.Scalar]
     private(set) var literals: [SourceFile.Literal] = []
-    private let text: [Character]
+    private let text: [Unicode.Scalar]
     private var position = 0
     private var line = 1
 
     init(_ text: String) {
-        self.text = Array(text)
+        self.text = Array(text.unicodeScalars)
         code = self.text
     }
 
     mutating func run() {
+        let starters = Set("/#\"".unicodeScalars)
         while position < text.count {
-            if at("//") {
+            if !starters.contains(text[position]) {
+                step()
+            } else if at("//") {
                 while position < text.count, text[position] != "\n" { blank() }
             } else if at("/*") {
                 blankComment()
@@ -76,8 +89,8 @@ struct SwiftLexer {
 
     private func at(_ word: String, offset: Int = 0) -> Bool {
         let begin = position + offset
-        let end = begin + word.count
-        return end <= text.count && text[begin..<end].elementsEqual(word)
+        let end = begin + word.unicodeScalars.count
+        return end <= text.count && text[begin..<end].elementsEqual(word.unicodeScalars)
     }
 
     /// The number of `#` before a quote, or nil if no string literal starts here.
@@ -135,7 +148,7 @@ struct SwiftLexer {
             }
         }
         literals.append(
-            SourceFile.Literal(line: began, text: String(text[first..<min(position, text.count)])))
+            SourceFile.Literal(line: began, text: String(code: text[first..<position])))
         blank(quote.count + hashes)
     }
 
@@ -151,5 +164,14 @@ struct SwiftLexer {
             if text[position] == ")" { depth -= 1 }
             blank()
         }
+    }
+}
+
+extension String {
+    /// The text of a part of some code.
+    init(code scalars: some Sequence<Unicode.Scalar>) {
+        var view = UnicodeScalarView()
+        view.append(contentsOf: scalars)
+        self.init(view)
     }
 }
