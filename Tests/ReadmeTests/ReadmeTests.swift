@@ -60,13 +60,15 @@ import Testing
 }
 
 @Suite struct ReadmeRunTests {
-    private func run(_ text: String) async throws {
-        let run = ReadmeRun(serve: { _ in nil }, patience: .seconds(2))
+    private func run(_ text: String, patience: Duration = .seconds(60)) async throws {
+        let run = ReadmeRun(serve: { _ in nil }, patience: patience)
         try await run.run(ReadmeBlock.all(in: text))
     }
 
     private func expectMistake(at line: Int, _ message: String, in text: String) async {
-        let error = await #expect(throws: ReadmeMistake.self) { try await run(text) }
+        let error = await #expect(throws: ReadmeMistake.self) {
+            try await run(text, patience: .milliseconds(100))
+        }
         #expect(error?.line == line)
         #expect(error?.message.contains(message) == true, "\(String(describing: error))")
     }
