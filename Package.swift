@@ -78,6 +78,12 @@ let package = Package(
             name: "TestSupportTests", dependencies: ["TestSupport", "Timing"],
             swiftSettings: settings),
 
+        .testTarget(
+            name: "TidyTests", dependencies: ["TestSupport"], swiftSettings: settings),
+
+        .testTarget(
+            name: "ReadmeTests", dependencies: ["TestSupport"], swiftSettings: settings),
+
         .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
         .testTarget(
             name: "ReactorTests", dependencies: ["Reactor", "Timing"], swiftSettings: settings),

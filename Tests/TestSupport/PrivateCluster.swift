@@ -65,6 +65,12 @@ public final class PrivateCluster: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// Creates a database in the shared cluster, without holding a thread of Swift's pool while
+    /// the server starts: what most tests begin with.
+    public static func database(_ prefix: String) async throws -> TestDatabase {
+        try await onOwnThread { try shared.createDatabase(prefix) }
+    }
+
     /// Creates an empty database with a name of its own that begins with `prefix`.
     public func createDatabase(_ prefix: String) throws -> TestDatabase {
         let number = databases.withLock { count in
@@ -100,7 +106,7 @@ public final class PrivateCluster: Sendable {
 }
 
 /// Makes a folder under /tmp, whose name is short enough for the path of a socket.
-func makeTemporaryFolder(_ name: String) throws -> String {
+public func makeTemporaryFolder(_ name: String) throws -> String {
     var template = Array("/tmp/\(name)-XXXXXX".utf8CString)
     guard unsafe mkdtemp(&template) != nil else { throw CallFailed(call: "mkdtemp", code: errno) }
     return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)

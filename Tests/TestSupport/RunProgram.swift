@@ -48,8 +48,8 @@ public func runProgram(
     }
 }
 
-/// Runs blocking work on a new thread.
-func onOwnThread<Result: Sendable>(
+/// Runs blocking work, such as the start of a server, on a new thread.
+public func onOwnThread<Result: Sendable>(
     _ body: @escaping @Sendable () throws -> Result
 ) async throws -> Result {
     try await withCheckedThrowingContinuation { continuation in

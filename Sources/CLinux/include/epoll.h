@@ -18,4 +18,6 @@ static inline int clinux_epoll_ctl(int ep, int op, int fd, uint32_t events, uint
     struct epoll_event event = {.events = events, .data = {.u64 = token}};
     return epoll_ctl(ep, op, fd, &event);
 }
-static inline uint64_t clinux_epoll_token(const struct epoll_event *event) { return event->data.u64; }
+static inline uint64_t clinux_epoll_token(const struct epoll_event *event) {
+    return event->data.u64;
+}
