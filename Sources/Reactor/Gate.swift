@@ -2,7 +2,7 @@
 @LoopActor
 public final class Gate {
     public private(set) var isOpen = false
-    private var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    private var actions: [UInt64: @LoopActor () -> Void] = [:]
     private var lastID: UInt64 = 0
 
     public init() {}
@@ -11,33 +11,41 @@ public final class Gate {
     public func open() {
         guard !isOpen else { return }
         isOpen = true
-        let all = waiters
-        waiters.removeAll()
-        for waiter in all.values { waiter.resume() }
+        let all = actions
+        actions.removeAll()
+        for action in all.values { action() }
+    }
+
+    /// Calls `action` when the gate opens, at once when it is open; `forget` takes that back.
+    public func whenOpen(_ action: @escaping @LoopActor () -> Void) -> UInt64 {
+        lastID += 1
+        if isOpen { action() } else { actions[lastID] = action }
+        return lastID
+    }
+
+    /// Takes back what `whenOpen` was given, if it has not happened.
+    public func forget(_ id: UInt64) {
+        actions[id] = nil
     }
 
     /// Returns when the gate is open, even if the task is cancelled meanwhile.
     public func waitUninterrupted() async {
         guard !isOpen else { return }
-        lastID += 1
-        await withCheckedContinuation { waiters[lastID] = $0 }
+        await withCheckedContinuation { continuation in
+            _ = whenOpen { continuation.resume() }
+        }
     }
 
     /// Returns when the gate is open or the task is cancelled; `isOpen` tells which.
     public func wait() async {
         guard !isOpen, !Task.isCancelled else { return }
-        lastID += 1
-        let id = lastID
+        let cancelled = Gate()
+        let id = whenOpen { cancelled.open() }
         await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                if Task.isCancelled {
-                    continuation.resume()
-                } else {
-                    waiters[id] = continuation
-                }
-            }
+            await cancelled.waitUninterrupted()
         } onCancel: {
-            onLoop { self.waiters.removeValue(forKey: id)?.resume() }
+            onLoop { cancelled.open() }
         }
+        forget(id)
     }
 }

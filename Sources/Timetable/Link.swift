@@ -81,17 +81,11 @@ extension Daemon {
     private func raceAgainstStop(_ gate: Gate?, limit: Duration? = nil) async {
         let done = Gate()
         let timer = limit.map { EventLoop.shared.after($0) { done.open() } }
-        start {
-            await self.stopping.waitUninterrupted()
-            done.open()
-        }
-        if let gate {
-            start {
-                await gate.waitUninterrupted()
-                done.open()
-            }
-        }
+        let stop = stopping.whenOpen { done.open() }
+        let other = gate?.whenOpen { done.open() }
         await done.waitUninterrupted()
+        stopping.forget(stop)
+        if let gate, let other { gate.forget(other) }
         if let timer { EventLoop.shared.cancelTimer(timer) }
     }
 
