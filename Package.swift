@@ -68,6 +68,7 @@ let package = Package(
         .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
         .testTarget(
             name: "SchedulingTests", dependencies: ["Scheduling", "Timing"],
+            exclude: ["Vectors"],
             swiftSettings: settings),
         .testTarget(
             name: "ReactorTests", dependencies: ["Reactor", "Timing"], swiftSettings: settings),
