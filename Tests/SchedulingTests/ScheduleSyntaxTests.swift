@@ -101,7 +101,7 @@ import Timing
         ("@every 90s", "@every 1m30s"), ("@every 1h", "@EVERY 60 minutes"),
         ("@every 1.5 hours", "@every 90m"), ("@every '10 minutes'", "@every 600s"),
         ("@every 1 day 2 hours", "@every 26h"), ("@every 1w", "@every 7 days"),
-        ("@every 250ms", "@every 250000µs"), ("@after 10 seconds", "@after 10s"),
+        ("@every 250ms", "@every 250000us"), ("@after 10 seconds", "@after 10s"),
         ("@at 2027-01-31 09:00Z", "@at 2027-01-31T09:00:00.000+00"),
         ("@at 2027-01-31 09:00 +0530", "@at 2027-01-31 03:30Z"),
         ("@at 2027-01-31 09:00-05:30", "@at 2027-1-31 14:30Z"),
