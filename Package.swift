@@ -72,20 +72,33 @@ let package = Package(
 
         // What several tests need: a private PostgreSQL, a running daemon, awaited conditions.
         .target(
-            name: "TestSupport", dependencies: ["Timing", "CLinux"], path: "Tests/TestSupport",
-            swiftSettings: settings),
+            name: "TestSupport", dependencies: ["Timing", "Reactor", "CLinux"],
+            path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
             name: "TestSupportTests", dependencies: ["TestSupport", "Timing"],
             swiftSettings: settings),
 
         .testTarget(
             name: "TidyTests", dependencies: ["TestSupport"], swiftSettings: settings),
-
         .testTarget(
             name: "ReadmeTests", dependencies: ["TestSupport"], swiftSettings: settings),
 
         .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
         .testTarget(
-            name: "ReactorTests", dependencies: ["Reactor", "Timing"], swiftSettings: settings),
+            name: "SchedulingTests", dependencies: ["Scheduling", "Timing"],
+            exclude: ["Vectors"], swiftSettings: settings),
+        .testTarget(
+            name: "ReactorTests", dependencies: ["Reactor", "Timing", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PostgresTests", dependencies: ["Postgres", "Reactor", "Timing", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ProgramsTests", dependencies: ["Programs", "Reactor", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "TimetableTests",
+            dependencies: ["Timetable", "TimetableSchema", "Timing", "TestSupport"],
+            swiftSettings: settings),
     ]
 )

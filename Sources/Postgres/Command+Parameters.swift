@@ -21,7 +21,9 @@ extension Command {
         }
         return unsafe bytes.withUnsafeBufferPointer { buffer in
             let pointers = unsafe offsets.map { offset in
-                unsafe offset.flatMap { offset in unsafe buffer.baseAddress.map { unsafe $0 + offset } }
+                unsafe offset.flatMap { offset in
+                    unsafe buffer.baseAddress.map { unsafe $0 + offset }
+                }
             }
             return unsafe pointers.withUnsafeBufferPointer { list in
                 unsafe body(Int32(pointers.count), list.baseAddress)

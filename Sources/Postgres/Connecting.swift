@@ -47,7 +47,8 @@ extension Connection {
     }
 
     func start(
-        deadline limit: Duration, _ answer: @escaping @LoopActor (Result<Void, PostgresError>) -> Void
+        deadline limit: Duration,
+        _ answer: @escaping @LoopActor (Result<Void, PostgresError>) -> Void
     ) {
         self.answer = answer
         deadline = EventLoop.shared.after(limit) { [weak self] in

@@ -6,7 +6,8 @@ extension WallInstant {
     public static func now() -> WallInstant {
         var time = timespec()
         unsafe clock_gettime(CLOCK_REALTIME, &time)
-        return WallInstant(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
+        return WallInstant(
+            microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
     }
 }
 

@@ -26,7 +26,7 @@ public struct AtTime: Hashable, Sendable {
         let longest = CivilDate.daysInMonth(month, of: Int64(year))
         let day = try Self.number(
             &cursor, digits: 1...2, 1...longest,
-            "\(CronField.monthName(month)) \(year) has the days 1 to \(longest), these")
+            "a day 1 to \(longest) of \(CronField.monthName(month)) \(year)")
         if !cursor.take(UInt8(ascii: "t")) {
             guard let blank = cursor.peek(), ByteCursor.isBlank(blank) else {
                 throw Self.failure(cursor, "a time of day, as in 09:00, is needed after the date")

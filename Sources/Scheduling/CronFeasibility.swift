@@ -6,12 +6,13 @@ extension CronExpression {
     ) -> String? {
         // With either day field enough, the weekdays alone come round in every month.
         guard flags.contains(.bothDays) else { return nil }
-        if day.values == 0xFFFF_FFFE { return nil }
+        if day.values == 0xFFFF_FFFE, !day.usesHash { return nil }
         if day.leastDay > month.longestMonth {
             return neverText(day: day, month: month)
         }
         // A date falls on each weekday in some year (29 February too, within 28 or 40 years).
-        if !flags.contains(.specialDays) || weekday.values == 0x7F { return nil }
+        if !flags.contains(.specialDays) { return nil }
+        if weekday.values == 0x7F, !weekday.usesHash { return nil }
         if day.usesHash || month.usesHash || weekday.usesHash {
             return "H is not allowed together with L, W or # where both day fields must match"
         }

@@ -30,7 +30,7 @@ struct CronFieldParser {
         }
         if Self.isStar(first) {
             cursor.skip()
-            addRange(from: least, through: least + field.span - 1, step: try parseStep() ?? 1)
+            addRange(from: least, through: greatest, step: try parseStep() ?? 1)
         } else if first == UInt8(ascii: "h") {
             cursor.skip()
             try parseHash()
@@ -64,9 +64,12 @@ struct CronFieldParser {
             result.nthWeekdays |= 1 << UInt64(7 * (nth - 1) + low % 7)
         } else if cursor.take(UInt8(ascii: "-")) {
             let (high, _) = try parseValue(mayBeLast: false)
-            addRange(from: low, through: high, step: try parseStep() ?? 1)
+            let step = try parseStep()
+            // A step from a range of one value goes on like `8/2`: so cronsim, whose answers hold.
+            let isOne = step != nil && distance(from: low, through: high) == 0
+            addRange(from: low, through: isOne ? greatest : high, step: step ?? 1)
         } else if let step = try parseStep() {
-            addRange(from: low, through: field.range.lowerBound + field.span - 1, step: step)
+            addRange(from: low, through: greatest, step: step)
         } else {
             addRange(from: low, through: low, step: 1)
         }
@@ -127,7 +130,7 @@ struct CronFieldParser {
         result.usesHash = true
         var low = field.range.lowerBound
         // Every month has 28 days: a bare H never skips one.
-        var high = field == .day ? 28 : low + field.span - 1
+        var high = field == .day ? 28 : greatest
         if cursor.take(UInt8(ascii: "(")) {
             low = try parseValue(mayBeLast: false).value
             guard cursor.take(UInt8(ascii: "-")) else {
@@ -178,6 +181,9 @@ struct CronFieldParser {
             }
         }
     }
+
+    /// The last value of the field as `*` counts them: Saturday, not the other Sunday.
+    private var greatest: Int { field.range.lowerBound + field.span - 1 }
 
     /// How far the end of a range lies from its beginning: across the end of the field when `high`
     /// is below `low`.

@@ -1,6 +1,6 @@
 /// Reads the durations of `@every` and `@after`: `90s`, `1h30m`, `1.5 hours`, `10 minutes`.
 ///
-/// Units: µs, ms, s, m, h, d, w and their English words; a day is 24 hours. Two bounds: 100 ms,
+/// Units: us, ms, s, m, h, d, w and their English words; a day is 24 hours. Two bounds: 100 ms,
 /// because below it a config would do nothing but start, and 36,525 days.
 struct DurationParser {
     /// `@every` or `@after`.
@@ -58,10 +58,7 @@ struct DurationParser {
         }
         cursor.skipBlanks()
         let place = cursor
-        // Bytes above ASCII too: the letter of µs.
-        let word = cursor.take(while: {
-            ($0 >= UInt8(ascii: "a") && $0 <= UInt8(ascii: "z")) || $0 >= 0x80
-        })
+        let word = cursor.takeLetters()
         guard let unit = Self.unit(word) else {
             let token = cursor.excerpt(
                 from: place.position, to: max(cursor.position, place.position + 1))
@@ -80,7 +77,7 @@ struct DurationParser {
 
     private static func unit(_ word: String) -> Int64? {
         switch word {
-        case "us", "µs", "μs", "microsecond", "microseconds": 1
+        case "us", "microsecond", "microseconds": 1
         case "ms", "millisecond", "milliseconds": 1000
         case "s", "sec", "secs", "second", "seconds": 1_000_000
         case "m", "min", "mins", "minute", "minutes": 60_000_000

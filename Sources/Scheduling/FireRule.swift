@@ -45,7 +45,8 @@ public struct FireRule: Sendable {
     }
 
     /// - Parameters:
-    ///   - startsAt: No planned time before it; also what `@every` is aligned to.
+    ///   - startsAt: No planned time before it; also what `@every` is aligned to. Before the year 1
+    ///     (`-infinity`) it counts as not given.
     ///   - endsAt: The last planned time may be this instant, none is later.
     ///   - jitterMicroseconds: Each fire is moved later by 0 to this many microseconds, always the
     ///     same, never to the next planned time nor past `endsAt`. Negative counts as 0.
@@ -57,6 +58,7 @@ public struct FireRule: Sendable {
         self.schedule = schedule
         self.zone = zone
         self.config = config
+        let startsAt = startsAt.flatMap { $0.microseconds < Self.firstMicrosecond ? nil : $0 }
         let isDefault =
             onGap == .run && onRepeat == .first && startsAt == nil && endsAt == nil
             && jitterMicroseconds <= 0
@@ -148,8 +150,8 @@ extension FireRule {
     private func moved(_ planned: Int64, _ options: Options) -> Int64 {
         var room = options.jitterMicroseconds
         if let next = nominal(after: planned) { room = min(room, next - planned - 1) }
-        if let endsAt = options.endsAt?.microseconds { room = min(room, endsAt - planned) }
-        room = min(room, Self.lastMicrosecond - planned)
+        let end = min(options.endsAt?.microseconds ?? .max, Self.lastMicrosecond)
+        room = min(room, end - planned)
         guard room > 0 else { return planned }
         let hash = StableHash.mix(UInt64(bitPattern: config), UInt64(bitPattern: planned))
         return planned + Int64(hash % (UInt64(room) + 1))
@@ -161,6 +163,9 @@ extension FireRule {
     private static func latest(
         after: Int64, through: Int64, next: (Int64) -> Int64?
     ) -> Int64? {
+        // Within the calendar's range no difference of two instants overflows.
+        let after = max(after, firstMicrosecond - 1)
+        let through = min(through, lastMicrosecond)
         guard after < through, let first = next(after), first <= through else { return nil }
         guard let second = next(first), second <= through else { return first }
         var best = second

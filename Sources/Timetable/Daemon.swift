@@ -212,9 +212,11 @@ extension WallInstant {
             let text = String(value)
             return String(repeating: "0", count: max(0, width - text.count)) + text
         }
-        let date = unsafe "\(digits(parts.tm_year + 1900, 4))-\(digits(parts.tm_mon + 1, 2))"
+        let date =
+            unsafe "\(digits(parts.tm_year + 1900, 4))-\(digits(parts.tm_mon + 1, 2))"
             + "-\(digits(parts.tm_mday, 2))"
-        let time = unsafe "\(digits(parts.tm_hour, 2)):\(digits(parts.tm_min, 2))"
+        let time =
+            unsafe "\(digits(parts.tm_hour, 2)):\(digits(parts.tm_min, 2))"
             + ":\(digits(parts.tm_sec, 2)).\(digits(Int32(microseconds % 1_000_000 / 1_000), 3))"
         return "\(date)T\(time)Z"
     }

@@ -239,7 +239,8 @@ extension Daemon {
                 Statements.markDead, [settings.name], deadline: .seconds(30))
             for row in 0..<dead.count {
                 logger.error(
-                    "run \(dead.text(row, 0) ?? "?") is DEAD: its daemon ended while it was under way")
+                    "run \(dead.text(row, 0) ?? "?") is DEAD: its daemon ended while it was under way"
+                )
             }
         }
     }

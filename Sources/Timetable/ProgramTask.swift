@@ -16,7 +16,8 @@ extension ChainRunner {
         _ element: Element, _ parameter: Parameter?, _ execution: inout Execution
     ) async throws(TaskFailure) {
         guard context.settings.runsPrograms else {
-            throw TaskFailure("programs are not run here: the daemon was started with --no-programs")
+            throw TaskFailure(
+                "programs are not run here: the daemon was started with --no-programs")
         }
         let arguments = try programArguments(parameter)
         let program: Program

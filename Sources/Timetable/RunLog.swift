@@ -169,7 +169,7 @@ final class RunLog {
             try await session.run(
                 Statements.insertExecutions, Execution.columns(batch) + [worker],
                 deadline: Self.deadline)
-        } catch where error.kind == .server {
+        } catch  where error.kind == .server {
             // Refused as a whole (a disk full, a right taken away): said, and not tried for ever.
             addLine("ERROR", "\(batch.count) rows of execution_log are lost: \(error)")
         }
@@ -192,7 +192,7 @@ final class RunLog {
                     batch.map { $0.message as String? }.arrayLiteral, worker,
                     String(ProcessID.current),
                 ], deadline: Self.deadline)
-        } catch where error.kind == .server {
+        } catch  where error.kind == .server {
             lostLines += batch.count
         }
         lines.removeFirst(batch.count)

@@ -20,18 +20,27 @@ enum ScriptShape: Equatable {
             case .semicolon:
                 if !isEmpty { isEnded = true }
             case .word(let word):
-                if isEnded { self = .script; return }
+                if isEnded {
+                    self = .script
+                    return
+                }
                 if isEmpty { keyword = word }
                 isEmpty = false
             case .other:
-                if isEnded { self = .script; return }
+                if isEnded {
+                    self = .script
+                    return
+                }
                 isEmpty = false
             case .unclosed:
                 self = .script
                 return
             }
         }
-        guard !isEmpty else { self = .empty; return }
+        guard !isEmpty else {
+            self = .empty
+            return
+        }
         let text = String(decoding: keyword, as: UTF8.self).uppercased()
         // COPY may turn to the client, which no pipeline survives.
         self = text == "COPY" ? .script : .single(keyword: text)

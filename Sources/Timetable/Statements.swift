@@ -158,7 +158,8 @@ enum Statements {
             parameter_type, arguments, malformed
         """
     static let requestedWork = Statement(
-        "requested_work", workColumns + """
+        "requested_work",
+        workColumns + """
              FROM timetable.claimed_work($1, ARRAY(
                 SELECT chain_execution_config FROM timetable.run_request
                 WHERE run_request = ANY ($2::bigint[])), now())
@@ -171,7 +172,8 @@ enum Statements {
         FROM timetable.claim_requests(current_setting('timetable.taken')::bigint[], $1)
         """)
     static let takenWork = Statement(
-        "taken_work", workColumns + """
+        "taken_work",
+        workColumns + """
              FROM timetable.claimed_work($1, ARRAY(
                 SELECT chain_execution_config FROM timetable.run_request
                 WHERE run_request = ANY (current_setting('timetable.taken')::bigint[])), now())
