@@ -171,7 +171,7 @@ extension Daemon {
             try await takeOver(control)
             control.onNotification = { [weak self] in self?.notified($0) }
             for name in ["timetable_config", "timetable_run", "timetable_cancel", channel] {
-                try await control.run(Statement(nil, "LISTEN \(name)"), deadline: .seconds(10))
+                try await control.run(Statements.listen(name), deadline: .seconds(10))
             }
             let claims = try await openSession("claims")
             let clock = try await control.run(Statements.clock, deadline: .seconds(10))
@@ -239,7 +239,7 @@ extension Daemon {
                 Statements.markDead, [settings.name], deadline: .seconds(30))
             for row in 0..<dead.count {
                 logger.error(
-                    "run \(dead.text(row, 0) ?? "?") is DEAD: its daemon ended while it was under way"
+                    "run \(dead.text(row, 0) ?? "?") is DEAD: its daemon ended during it"
                 )
             }
         }

@@ -45,6 +45,9 @@ enum Statements {
         ]
     }
 
+    /// `channel` is one of ours: lower case letters, digits and underscores.
+    static func listen(_ channel: String) -> Statement { Statement(nil, "LISTEN \(channel)") }
+
     static let registerBackend = Statement(
         nil,
         """

@@ -25,8 +25,8 @@ struct ConnectionOptions: ParsableArguments {
 
     @Option(
         help: """
-            Password. Better: a password file (~/.pgpass), PGPASSFILE or PGPASSWORD; others may see \
-            a command line for a moment.
+            Password. Better: a password file (~/.pgpass), PGPASSFILE or PGPASSWORD; others may \
+            see a command line for a moment.
             """)
     var password: String?
 

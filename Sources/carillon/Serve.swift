@@ -12,8 +12,8 @@ struct Serve: ParsableCommand {
             Installs the schema timetable where it is missing, then runs what is due until SIGTERM.
 
             Exit codes: 0 stopped by a signal; 1 another failure; 2 the server can't be reached; \
-            3 login refused; 4 no such database; 5 a right is missing; 6 a schema that this version \
-            can't use; 7 the name is in use; 8 no PostgreSQL for --embedded; 64 bad options.
+            3 login refused; 4 no such database; 5 a right is missing; 6 a schema that this \
+            version can't use; 7 the name is in use; 8 no PostgreSQL for --embedded; 64 bad options.
             """)
 
     @OptionGroup(title: "Connection") var connection: ConnectionOptions

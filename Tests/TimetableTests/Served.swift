@@ -1,0 +1,87 @@
+import TestSupport
+import Testing
+
+/// A fresh database with a daemon that serves it.
+struct Served {
+    let database: TestDatabase
+    let daemon: DaemonProcess
+
+    /// Starts a daemon on a new database and waits until it is ready.
+    static func fresh(_ prefix: String, _ arguments: [String] = []) async throws -> Served {
+        try await on(PrivateCluster.database(prefix), arguments)
+    }
+
+    /// Starts a daemon on a database and waits until it is ready.
+    static func on(
+        _ database: TestDatabase, name: String = "worker001", _ arguments: [String] = []
+    ) async throws -> Served {
+        let daemon = try DaemonProcess(
+            ["serve", "--name", name, "-v"] + arguments, environment: database.environment,
+            notify: true)
+        try await daemon.waitForNotify("READY=1", within: .seconds(30))
+        return Served(database: database, daemon: daemon)
+    }
+
+    /// Runs SQL and returns its rows.
+    @discardableResult
+    func psql(_ sql: String) async throws -> String {
+        try await database.psql(sql)
+    }
+
+    /// Makes a chain of base tasks, `(kind, script)` each, and a config for it; returns its id.
+    func addConfig(
+        _ name: String, _ tasks: [(kind: String, script: String)], columns: String = "schedule",
+        values: String = "'@manual'"
+    ) async throws -> Int {
+        var sql = ""
+        for (index, task) in tasks.enumerated() {
+            sql += """
+                INSERT INTO timetable.base_task (name, kind, script)
+                VALUES ('\(name) \(index)', '\(task.kind)', $task$\(task.script)$task$);
+                INSERT INTO timetable.task_chain (parent_id, task_id)
+                VALUES (\(index == 0 ? "NULL" : "currval('timetable.task_chain_chain_id_seq')"),
+                    currval('timetable.base_task_task_id_seq'));
+
+                """
+        }
+        sql += """
+            INSERT INTO timetable.chain_execution_config (chain_id, chain_name, live, \(columns))
+            SELECT chain_id, '\(name)', true, \(values) FROM timetable.task_chain
+            JOIN timetable.base_task USING (task_id) WHERE base_task.name = '\(name) 0'
+            RETURNING chain_execution_config;
+            """
+        let id = try await psql(sql)
+        return try #require(Int(id))
+    }
+
+    /// Waits until a run has ended, and returns its end, its error and its SQLSTATE.
+    func end(ofRequest request: String) async throws -> String {
+        try await eventually("the end of request \(request)") {
+            try await psql(
+                """
+                SELECT count(*) FROM timetable.run_status
+                WHERE run_request = \(request) AND finished IS NOT NULL
+                """) == "1"
+        }
+        return try await psql(
+            """
+            SELECT execution_status, error, sqlstate FROM timetable.run_status
+            WHERE run_request = \(request)
+            """)
+    }
+
+    /// Requests a run and waits for its end.
+    func run(_ config: Int, _ parameters: String = "NULL") async throws -> String {
+        let request = try await psql("SELECT timetable.run(\(config), \(parameters))")
+        return try await end(ofRequest: request)
+    }
+
+    /// Waits until a query returns `expected`.
+    func waitFor(
+        _ expected: String, _ sql: String, within limit: Duration = .seconds(10)
+    ) async throws {
+        try await eventually(within: limit, "\(sql) gives \(expected)") {
+            try await psql(sql) == expected
+        }
+    }
+}
