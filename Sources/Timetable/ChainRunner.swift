@@ -24,7 +24,8 @@ final class ChainRunner {
     var session: Connection?
     /// Set when CHAIN_DONE was committed with the chain's own work.
     var isRecorded = false
-    private var cancelReason: String?
+    private(set) var cancelReason: String?
+    private var hasEnded = false
     /// Stops what is under way right now.
     var stopCurrent: (@LoopActor () -> Void)?
 
@@ -47,6 +48,7 @@ final class ChainRunner {
             await abandonTransaction()
             end = failedEnd(error)
         }
+        hasEnded = true
         giveBackSession()
         if isRecorded, end.status == .done { return RunEnd.Status.done.rawValue }
         let state = await context.log.end(end)
@@ -58,7 +60,14 @@ final class ChainRunner {
     func cancel(_ reason: String) {
         guard cancelReason == nil else { return }
         cancelReason = reason
+        insist()
+    }
+
+    /// A cancel may come between two statements and hit nothing: so until the run has ended.
+    private func insist() {
+        guard !hasEnded else { return }
         stopCurrent?()
+        _ = EventLoop.shared.after(.milliseconds(500)) { [weak self] in self?.insist() }
     }
 
     var isCancelled: Bool { cancelReason != nil }

@@ -38,8 +38,6 @@ public final class Daemon {
 
     /// Open from the moment at which we are told to stop.
     let stopping = Gate()
-    /// Open when the last bound of stopping has passed.
-    let givingUp = Gate()
     var failure: StartFailure?
     var hasServed = false
     private(set) var isFinished = false
@@ -83,7 +81,7 @@ public final class Daemon {
         }
         await withDiscardingTaskGroup { group in
             // The log outlives everything else: it is closed when all others are done.
-            group.addTask { await self.log.run(giveUp: self.givingUp) }
+            group.addTask { await self.log.run() }
             group.addTask { await self.keepConnected() }
             while !isFinished {
                 let job = await jobs.next()

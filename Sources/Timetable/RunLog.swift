@@ -52,6 +52,8 @@ final class RunLog {
     private static let batchSize = 1_000
     private static let lineBound = 10_000
     private static let deadline: Duration = .seconds(30)
+    /// What ended while the database is away is tried this long after closing.
+    private static let closingPatience: Duration = .seconds(10)
     /// Between attempts while the database is away.
     private static let retryDelay: Duration = .milliseconds(250)
 
@@ -63,7 +65,8 @@ final class RunLog {
     private var lines = Deque<Line>()
     private var lostLines = 0
     private var reader: CheckedContinuation<Void, Never>?
-    private var isClosing = false
+    /// Set when we close: until then the database may be away.
+    private var closingDeadline: MonotonicInstant?
 
     /// `open` gives the session to write with.
     init(worker: String, open: @escaping @LoopActor () async throws(PostgresError) -> Connection) {
@@ -97,7 +100,7 @@ final class RunLog {
 
     /// Lets `run` return when all has been written.
     func close() {
-        isClosing = true
+        closingDeadline = .now().advanced(by: Self.closingPatience)
         wake()
     }
 
@@ -110,24 +113,30 @@ final class RunLog {
         endings.isEmpty && executions.isEmpty && lines.isEmpty
     }
 
-    /// Writes until closed. `giveUp` ends it also while the database is away.
-    func run(giveUp: Gate) async {
+    /// Writes until closed, and a little longer when the database is away: lines are then lost, and
+    /// runs will be found DEAD.
+    func run() async {
         while true {
             if isEmpty {
-                if isClosing { break }
+                if closingDeadline != nil { break }
                 await withCheckedContinuation { reader = $0 }
                 continue
             }
             do throws(PostgresError) {
                 try await write()
             } catch {
-                if giveUp.isOpen { break }
+                if mayGiveUp { break }
                 try? await EventLoop.shared.sleep(for: Self.retryDelay)
             }
         }
         for ending in endings { ending.answer.resume(returning: nil) }
         endings.removeAll()
         connection?.close()
+    }
+
+    private var mayGiveUp: Bool {
+        guard let closingDeadline else { return false }
+        return (endings.isEmpty && executions.isEmpty) || MonotonicInstant.now() > closingDeadline
     }
 
     private func session() async throws(PostgresError) -> Connection {

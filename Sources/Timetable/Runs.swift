@@ -69,7 +69,6 @@ extension Daemon {
         ready.removeAll()
         // Longer than any kill sequence: then whatever hangs is left to the operating system.
         _ = EventLoop.shared.after(.seconds(15)) { [weak self] in
-            self?.givingUp.open()
             self?.drained.open()
         }
     }

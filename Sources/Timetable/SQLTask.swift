@@ -15,6 +15,7 @@ extension ChainRunner {
         let session = try await chainSession()
         execution.pid = session.backend
         execution.began = .now()
+        if let cancelReason { throw TaskFailure(cancelReason) }
         stopCurrent = { [weak session] in session?.requestCancel() }
         defer { stopCurrent = nil }
 

@@ -34,7 +34,7 @@ public final class PrivateCluster: Sendable {
         programs = try Self.findPrograms()
         folder = try makeTemporaryFolder("carillon-pg")
         var all = [
-            "listen_addresses=", "unix_socket_directories=\(folder)", "max_connections=200",
+            "listen_addresses=", "unix_socket_directories=\(folder)", "max_connections=600",
             "log_line_prefix=%m [%p] %u@%d ", "log_timezone=UTC", "timezone=UTC",
         ]
         if !durable { all += ["fsync=off", "full_page_writes=off"] }

@@ -45,8 +45,8 @@ struct SeedTests {
         let world = try await served.addConfig("hello world", [("SHELL", "/bin/echo")])
         try await served.psql(
             """
-            INSERT INTO timetable.chain_execution_config (chain_id, chain_name, live)
-            SELECT chain_id, 'hello mars', true FROM timetable.chain_execution_config;
+            INSERT INTO timetable.chain_execution_config (chain_id, chain_name, live, schedule)
+            SELECT chain_id, 'hello mars', true, '@manual' FROM timetable.chain_execution_config;
             INSERT INTO timetable.chain_execution_parameters
             SELECT chain_execution_config, chain_id, 1, jsonb_build_array(chain_name)
             FROM timetable.chain_execution_config;

@@ -39,7 +39,7 @@ struct Served {
                 INSERT INTO timetable.base_task (name, kind, script)
                 VALUES ('\(name) \(index)', '\(task.kind)', $task$\(task.script)$task$);
                 INSERT INTO timetable.task_chain (parent_id, task_id)
-                VALUES (\(index == 0 ? "NULL" : "currval('timetable.task_chain_chain_id_seq')"),
+                VALUES (\(index == 0 ? "NULL" : "(SELECT max(chain_id) FROM timetable.task_chain)"),
                     currval('timetable.base_task_task_id_seq'));
 
                 """

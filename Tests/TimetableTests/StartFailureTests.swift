@@ -74,7 +74,7 @@ struct StartFailureTests {
     @Test func anUnknownOptionIsAUsageError() async throws {
         let database = try await PrivateCluster.database("refused")
         let daemon = try DaemonProcess(
-            ["serve", "--drain-timeout", "-1"], environment: database.environment)
+            ["serve", "--drain-timeout=-1"], environment: database.environment)
         #expect(try await daemon.waitForExit() == .exited(64))
         #expect(daemon.lines.contains { $0.text.contains("--drain-timeout must be") })
     }
