@@ -102,10 +102,8 @@ enum BurstLine {
             "SELECT \(microseconds("at - \(instant)")) FROM bench.ran WHERE at >= \(instant)")
         var lateness = Sample()
         for row in 0..<rows.count { lateness.add(rows.integer(row, 0) ?? 0) }
-        say(
-            "  burst: last run finished after \(Sample.milliseconds(counts[4])) ms, committed"
-                + " \(Sample.milliseconds(counts[5])) ms, last log row \(Sample.milliseconds(counts[6]))"
-                + " ms")
+        let ends = counts[4...6].map { Sample.milliseconds($0) }
+        say("  burst: last end \(ends[0]) ms, its COMMIT \(ends[1]) ms, last log \(ends[2]) ms")
         let last = max(counts[4], counts[5], counts[6])
         return Burst(
             rate: Double(count) / Double(last) * 1_000_000, lateness: lateness, finished: counts[4])
@@ -131,7 +129,7 @@ enum PgbenchFloor {
         let result = try await runProgram(
             "\(database.cluster.programs)/pgbench",
             [
-                "--no-vacuum", "--protocol=prepared", "--client=\(clients)", "--jobs=1",
+                "--no-vacuum", "--protocol=prepared", "--client=\(clients)", "--jobs=2",
                 "--transactions=\(each)", "--file=\(path)",
             ], environment: database.environment, limit: .seconds(120))
         try require(
