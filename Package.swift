@@ -74,6 +74,10 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Timing", "Reactor", "CLinux"],
             path: "Tests/TestSupport", swiftSettings: settings),
+        .executableTarget(
+            name: "carillon-bench",
+            dependencies: ["TestSupport", "Postgres", "Reactor", "Timing", "Scheduling"],
+            path: "Tests/Bench", swiftSettings: settings),
         .testTarget(
             name: "TestSupportTests", dependencies: ["TestSupport", "Timing"],
             swiftSettings: settings),
