@@ -51,7 +51,7 @@ public final class Daemon {
     }
     private(set) lazy var pool = SessionPool(limit: settings.sqlConnections) {
         [unowned self] () throws(PostgresError) in
-        try await openSession("run")
+        try await openSession("run", isForTasks: true)
     } forget: { [unowned self] session in
         forget(session)
     }

@@ -102,8 +102,10 @@ extension Daemon {
     // MARK: Sessions
 
     /// Opens a session and writes its server process down, so that a successor can end it.
-    func openSession(_ purpose: String) async throws(PostgresError) -> Connection {
-        let session = try await openUnregistered(purpose)
+    func openSession(
+        _ purpose: String, isForTasks: Bool = false
+    ) async throws(PostgresError) -> Connection {
+        let session = try await openUnregistered(purpose, isForTasks: isForTasks)
         do throws(PostgresError) {
             try await session.run(
                 Statements.registerBackend, [settings.name], deadline: .seconds(10))
@@ -114,7 +116,9 @@ extension Daemon {
         return session
     }
 
-    private func openUnregistered(_ purpose: String) async throws(PostgresError) -> Connection {
+    private func openUnregistered(
+        _ purpose: String, isForTasks: Bool = false
+    ) async throws(PostgresError) -> Connection {
         // As options of the session they survive RESET ALL. Blanks and backslashes are escaped.
         let name = settings.name.reduce(into: "") { text, character in
             if character == " " || character == "\\" { text.append("\\") }
@@ -122,6 +126,10 @@ extension Daemon {
         }
         var options = ProcessID.variable("PGOPTIONS").map { $0 + " " } ?? ""
         options += "-c timetable.client_name=\(name)"
+        if !isForTasks {
+            // Our own statements: planned once a session, not at each of their first five uses.
+            options += " -c plan_cache_mode=force_generic_plan -c jit=off"
+        }
         let session = try await Connection.open(
             settings.connection
                 .with("application_name", "carillon \(settings.name) \(purpose)")

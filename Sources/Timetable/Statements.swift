@@ -152,21 +152,67 @@ enum Statements {
         SELECT request, config, outcome, run, run_after, clock
         FROM timetable.claim_requests($1::bigint[], $2)
         """)
-    /// After a claim in the same batch, and so in its transaction: now() is when that began.
-    static let claimedWork = Statement(
-        "claimed_work", workColumns + " FROM timetable.claimed_work($1, $2::bigint[], now())")
-    private static let workColumns = """
-        SELECT run, config, chain, self_destruct, "position", element, task, name, kind, script,
-            run_uid, connect_string, ignore_error, autonomous, timeout_microseconds, parameter,
-            parameter_type, arguments, malformed
-        """
-    static let requestedWork = Statement(
+    static let claimedWork = work("claimed_work", of: "unnest($2::bigint[])")
+    static let requestedWork = work(
         "requested_work",
-        workColumns + """
-             FROM timetable.claimed_work($1, ARRAY(
-                SELECT chain_execution_config FROM timetable.run_request
-                WHERE run_request = ANY ($2::bigint[])), now())
+        of: """
+            (SELECT chain_execution_config FROM timetable.run_request
+                WHERE run_request = ANY ($2::bigint[]))
             """)
+    static let takenWork = work(
+        "taken_work",
+        of: """
+            (SELECT chain_execution_config FROM timetable.run_request
+                WHERE run_request = ANY (current_setting('timetable.taken')::bigint[]))
+            """)
+
+    /// What the runs that worker $1 claimed in this very transaction have to do, after a claim in
+    /// the same batch: one row for each invocation, in order. now() is when the transaction began.
+    ///
+    /// No function in SQL: that would be planned anew each time.
+    private static func work(_ name: String, of configs: String) -> Statement {
+        Statement(
+            name,
+            """
+            WITH RECURSIVE won AS (
+                SELECT r.run_status, r.chain_execution_config, r.chain_id, r.parameters,
+                    c.self_destruct
+                FROM (SELECT DISTINCT id FROM \(configs) AS w (id)) AS wanted
+                JOIN timetable.run_status r ON r.chain_execution_config = wanted.id
+                    AND r.execution_status = 'STARTED'
+                JOIN timetable.chain_execution_config c ON c.chain_execution_config = wanted.id
+                WHERE r.client_name = $1 AND r.started >= now()
+            ), element AS (
+                SELECT w.run_status, 1 AS position, t.*
+                FROM won w JOIN timetable.task_chain t ON t.chain_id = w.chain_id
+                UNION ALL
+                SELECT e.run_status, e.position + 1, t.*
+                FROM element e JOIN timetable.task_chain t ON t.parent_id = e.chain_id
+                WHERE e.position < 10000
+            )
+            SELECT w.run_status, w.chain_execution_config, w.chain_id, w.self_destruct IS TRUE,
+                e.position, e.chain_id, e.task_id, b.name, b.kind::text, b.script, e.run_uid,
+                d.connect_string, e.ignore_error IS TRUE, e.autonomous,
+                (extract(epoch FROM e.timeout) * 1000000)::bigint,
+                p.value::text, jsonb_typeof(p.value),
+                CASE jsonb_typeof(p.value) WHEN 'array' THEN
+                    ARRAY(SELECT jsonb_array_elements_text(p.value)) END,
+                CASE WHEN jsonb_typeof(own.rows) <> 'array'
+                        OR jsonb_typeof(w.parameters) <> 'object'
+                    THEN coalesce(own.rows, w.parameters)::text END
+            FROM won w
+            JOIN element e ON e.run_status = w.run_status
+            JOIN timetable.base_task b ON b.task_id = e.task_id
+            LEFT JOIN timetable.database_connection d
+                ON d.database_connection = e.database_connection
+            CROSS JOIN LATERAL (SELECT w.parameters -> e.chain_id::text AS rows) AS own
+            LEFT JOIN LATERAL jsonb_array_elements(
+                CASE jsonb_typeof(own.rows) WHEN 'array' THEN own.rows END
+            ) WITH ORDINALITY AS p (value, number) ON true
+            ORDER BY w.run_status, e.position, p.number
+            """)
+    }
+
     /// After takeNotified in the same batch: claims what that requested.
     static let claimTaken = Statement(
         "claim_taken",
@@ -174,13 +220,6 @@ enum Statements {
         SELECT request, config, outcome, run, run_after, clock
         FROM timetable.claim_requests(current_setting('timetable.taken')::bigint[], $1)
         """)
-    static let takenWork = Statement(
-        "taken_work",
-        workColumns + """
-             FROM timetable.claimed_work($1, ARRAY(
-                SELECT chain_execution_config FROM timetable.run_request
-                WHERE run_request = ANY (current_setting('timetable.taken')::bigint[])), now())
-            """)
     static let takeNotified = Statement(
         "take_notified",
         "SELECT payload, outcome, request FROM timetable.take_notified($1::text[])")
