@@ -175,7 +175,8 @@ CREATE INDEX run_request_open ON timetable.run_request (run_request) WHERE claim
 
 CREATE TABLE timetable.run_status (
     run_status bigserial PRIMARY KEY,
-    start_status bigint,
+    -- The seed's column for the first of several rows; here a run has one row.
+    start_status bigint DEFAULT currval('timetable.run_status_run_status_seq'),
     execution_status timetable.execution_status,
     chain_id bigint,
     current_execution_element bigint,

@@ -3,7 +3,8 @@
 -- Functions in SQL are planned anew at every call (PostgreSQL 15: 0.5 to 2 ms for these), those in
 -- plpgsql once a session: so what is on the path of a run is in plpgsql and calls no SQL function.
 
--- Claims fires (config and instant in microseconds since 1970, pairwise) for a worker.
+-- Claims fires (config and instant in microseconds since 1970, pairwise) for a worker; a config
+-- only once in a call, since its runs are counted before any of them begins.
 -- outcome: STARTED, ours now; SKIPPED, ours and recorded as not run; TAKEN, another's;
 -- EARLY, the instant lies ahead of the database's clock; GONE, no such live config.
 CREATE FUNCTION timetable.claim_fires(
@@ -13,38 +14,35 @@ CREATE FUNCTION timetable.claim_fires(
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    -- Chains of SQL alone need no flush here: their own COMMIT flushes this claim with it, and when
+    -- the server is lost before that, claim and chain are lost together. Else it is set back.
+    PERFORM set_config('synchronous_commit', 'off', true);
     -- In order: two claims never count the runs of one config at the same time, and never wait for
     -- each other in a circle. 'ca' is Carillon's key space.
     PERFORM pg_advisory_xact_lock((x'6361'::bigint << 48) # id)
     FROM (SELECT DISTINCT unnest(configs) AS id ORDER BY 1) AS sorted;
     -- A statement of its own: its snapshot is younger than the locks.
     RETURN QUERY
-    WITH due AS (
+    WITH judged AS (
         SELECT f.config, f.fire,
             timestamptz 'epoch' + f.fire * interval '1 microsecond' AS instant,
-            row_number() OVER (PARTITION BY f.config ORDER BY f.fire) AS place
-        FROM unnest(configs, fires) AS f (config, fire)
-    ), judged AS (
-        SELECT d.*, c.chain_id, c.max_instances, c.chain_execution_config IS NOT NULL AS known,
+            c.chain_id, c.max_instances,
             CASE
                 WHEN c.live IS NOT TRUE OR c.chain_id IS NULL THEN 'GONE'
-                WHEN d.instant > clock_timestamp() THEN 'EARLY'
-                WHEN d.place + u.under_way > coalesce(c.max_instances, 16) THEN 'SKIPPED'
+                WHEN f.fire > extract(epoch FROM clock_timestamp()) * 1000000 THEN 'EARLY'
+                WHEN (
+                    SELECT count(*) FROM timetable.run_status r
+                    WHERE r.chain_execution_config = f.config AND r.execution_status = 'STARTED'
+                ) >= coalesce(c.max_instances, 16) THEN 'SKIPPED'
                 ELSE 'STARTED'
             END AS verdict
-        FROM due d
-        LEFT JOIN timetable.chain_execution_config c ON c.chain_execution_config = d.config
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS under_way
-            FROM timetable.run_status r
-            WHERE r.chain_execution_config = d.config AND r.execution_status = 'STARTED'
-        ) AS u
+        FROM unnest(configs, fires) AS f (config, fire)
+        LEFT JOIN timetable.chain_execution_config c ON c.chain_execution_config = f.config
     ), claimed AS (
         INSERT INTO timetable.run_status AS r (
-            run_status, start_status, execution_status, chain_id, current_execution_element,
-            started, finished, chain_execution_config, scheduled_for, client_name, parameters,
-            reason)
-        SELECT n.id, n.id, j.verdict::timetable.execution_status, j.chain_id, j.chain_id,
+            execution_status, chain_id, current_execution_element, started, finished,
+            chain_execution_config, scheduled_for, client_name, parameters, reason)
+        SELECT j.verdict::timetable.execution_status, j.chain_id, j.chain_id,
             clock_timestamp(), CASE j.verdict WHEN 'SKIPPED' THEN clock_timestamp() END,
             j.config, j.instant, worker, (
                 SELECT jsonb_object_agg(p.chain_id, p.rows)
@@ -60,9 +58,6 @@ BEGIN
                     coalesce(j.max_instances, 16))
             END
         FROM judged j
-        CROSS JOIN LATERAL (
-            SELECT nextval('timetable.run_status_run_status_seq') + j.place * 0 AS id
-        ) AS n
         WHERE j.verdict IN ('STARTED', 'SKIPPED')
         ORDER BY j.config, j.instant
         ON CONFLICT ON CONSTRAINT a_fire_is_claimed_once DO NOTHING
@@ -150,6 +145,7 @@ CREATE FUNCTION timetable.claim_requests(
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM pg_advisory_xact_lock((x'6361'::bigint << 48) # sorted.chain_execution_config)
     FROM (
         SELECT DISTINCT q.chain_execution_config
@@ -190,9 +186,9 @@ BEGIN
         WHERE q.run_request = j.run_request AND j.verdict IN ('STARTED', 'GONE')
     ), claimed AS (
         INSERT INTO timetable.run_status AS r (
-            run_status, start_status, execution_status, chain_id, current_execution_element,
-            started, finished, chain_execution_config, client_name, parameters, run_request, error)
-        SELECT n.id, n.id,
+            execution_status, chain_id, current_execution_element, started, finished,
+            chain_execution_config, client_name, parameters, run_request, error)
+        SELECT
             CASE j.verdict WHEN 'GONE' THEN 'CHAIN_FAILED' ELSE 'STARTED'
             END::timetable.execution_status,
             j.chain_id, j.chain_id, clock_timestamp(),
@@ -201,9 +197,6 @@ BEGIN
             coalesce(own.parameters || j.parameters, j.parameters, own.parameters), j.run_request,
             CASE j.verdict WHEN 'GONE' THEN 'the config does not exist, or has no chain' END
         FROM judged j
-        CROSS JOIN LATERAL (
-            SELECT nextval('timetable.run_status_run_status_seq') + j.place * 0 AS id
-        ) AS n
         LEFT JOIN LATERAL (
             SELECT jsonb_object_agg(p.chain_id, p.rows) AS parameters
             FROM (

@@ -27,7 +27,7 @@ extension Daemon {
                 Command(
                     Statements.claimFires,
                     [configs, batch.map(\.instant.microseconds).arrayLiteral, settings.name]),
-                Command(Statements.claimedWork, [settings.name, configs]),
+                Command(Statements.claimedWork, [settings.name, configs, link.durability]),
             ], deadline: Self.claimDeadline
         ) { [weak self] outcome in
             guard let self, let rows = answer(outcome, of: "fires", link), rows.count == 2 else {
@@ -74,19 +74,23 @@ extension Daemon {
 
     /// Claims requests that were made by rows.
     func claim(requests: [Int64]) {
+        guard let link else { return }  // connecting reads all open requests
         for start in stride(from: 0, to: requests.count, by: Self.batchSize) {
             let end = min(start + Self.batchSize, requests.count)
             let batch = requests[start..<end].map(\.self)
             claimRequests(
                 [
                     Command(Statements.claimRequests, [batch.arrayLiteral, settings.name]),
-                    Command(Statements.requestedWork, [settings.name, batch.arrayLiteral]),
-                ], taken: false)
+                    Command(
+                        Statements.requestedWork,
+                        [settings.name, batch.arrayLiteral, link.durability]),
+                ], taken: false, link)
         }
     }
 
     /// Turns payloads of NOTIFY into requests and claims them, in one batch.
     func claim(notified payloads: [String]) {
+        guard let link else { return }  // best-effort by nature
         for start in stride(from: 0, to: payloads.count, by: Self.batchSize) {
             let end = min(start + Self.batchSize, payloads.count)
             let batch = payloads[start..<end].map { $0 as String? }
@@ -94,13 +98,12 @@ extension Daemon {
                 [
                     Command(Statements.takeNotified, [batch.arrayLiteral]),
                     Command(Statements.claimTaken, [settings.name]),
-                    Command(Statements.takenWork, [settings.name]),
-                ], taken: true)
+                    Command(Statements.takenWork, [settings.name, nil, link.durability]),
+                ], taken: true, link)
         }
     }
 
-    private func claimRequests(_ commands: [Command], taken: Bool) {
-        guard let link else { return }  // connecting reads all open requests
+    private func claimRequests(_ commands: [Command], taken: Bool, _ link: Link) {
         let sent = WallInstant.now()
         link.claims.send(commands, deadline: Self.claimDeadline) { [weak self] outcome in
             guard let self, let rows = answer(outcome, of: "requests", link),

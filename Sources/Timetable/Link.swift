@@ -14,16 +14,21 @@ final class Link {
     let claims: Connection
     /// The time zone of configs that name none.
     let defaultZone: String
+    /// The server's `synchronous_commit`.
+    let durability: String
     /// Whether this worker turns raw notifications into requests: one of all does.
     var takesNotifications = false
     let lost = Gate()
     /// Set while a heartbeat waits for its echo.
     var awaitedEcho: String?
 
-    init(control: Connection, claims: Connection, defaultZone: String) {
+    init(
+        control: Connection, claims: Connection, defaultZone: String, durability: String
+    ) {
         self.control = control
         self.claims = claims
         self.defaultZone = defaultZone
+        self.durability = durability
         for session in [control, claims] {
             let previous = session.onEnd
             session.onEnd = { [weak self] error in
@@ -182,9 +187,10 @@ extension Daemon {
                 try await control.run(Statements.listen(name), deadline: .seconds(10))
             }
             let claims = try await openSession("claims")
-            let clock = try await control.run(Statements.clock, deadline: .seconds(10))
+            let defaults = try await control.run(Statements.defaults, deadline: .seconds(10))
             let link = Link(
-                control: control, claims: claims, defaultZone: clock.text(0, 1) ?? "UTC")
+                control: control, claims: claims, defaultZone: defaults.text(0, 0) ?? "UTC",
+                durability: defaults.text(0, 1) ?? "on")
             try await readEverything(link)
             return link
         } catch {

@@ -131,11 +131,10 @@ enum Statements {
     static let configsByID = Statement(
         "configs_by_id",
         configColumns + " AND c.chain_execution_config = ANY ($2::bigint[])")
-    static let clock = Statement(
-        "clock",
+    static let defaults = Statement(
+        "defaults",
         """
-        SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
-            current_setting('TimeZone')
+        SELECT current_setting('TimeZone'), current_setting('synchronous_commit')
         """)
 
     // MARK: Runs
@@ -163,11 +162,15 @@ enum Statements {
         "taken_work",
         of: """
             (SELECT chain_execution_config FROM timetable.run_request
-                WHERE run_request = ANY (current_setting('timetable.taken')::bigint[]))
+                WHERE run_request = ANY (current_setting('timetable.taken')::bigint[])
+                    AND $2::text IS NULL)
             """)
 
     /// What the runs that worker $1 claimed in this very transaction have to do, after a claim in
     /// the same batch: one row for each invocation, in order. now() is when the transaction began.
+    ///
+    /// Where a task acts outside of our transactions, the claim must be on disk before: then
+    /// `synchronous_commit` is set back to $3, what it was before the claim.
     ///
     /// No function in SQL: that would be planned anew each time.
     private static func work(_ name: String, of configs: String) -> Statement {
@@ -199,7 +202,9 @@ enum Statements {
                     ARRAY(SELECT jsonb_array_elements_text(p.value)) END,
                 CASE WHEN jsonb_typeof(own.rows) <> 'array'
                         OR jsonb_typeof(w.parameters) <> 'object'
-                    THEN coalesce(own.rows, w.parameters)::text END
+                    THEN coalesce(own.rows, w.parameters)::text END,
+                CASE WHEN b.kind <> 'SQL' OR e.autonomous OR d.connect_string IS NOT NULL THEN
+                    set_config('synchronous_commit', $3, true) END
             FROM won w
             JOIN element e ON e.run_status = w.run_status
             JOIN timetable.base_task b ON b.task_id = e.task_id
