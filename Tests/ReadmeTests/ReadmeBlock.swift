@@ -5,6 +5,9 @@
 ///     <!-- test: expect hello -->                    its output contains `hello`
 ///     <!-- test: eventually hello -->                it is repeated until its output does
 ///
+///     <!-- test: serves hello -->                    it runs until its output contains `hello`,
+///                                                    then SIGTERM ends it with exit code 0
+///
 /// Comments stand directly above the fence, one a line. Blocks of `sql` and `shell` count.
 struct ReadmeBlock: Equatable {
     enum Language: String {
@@ -19,6 +22,7 @@ struct ReadmeBlock: Equatable {
     var database = "readme"
     var expected: [String] = []
     var awaited: [String] = []
+    var served: String?
 }
 
 /// A comment or a fence that can't be what its author meant.
@@ -87,6 +91,7 @@ extension ReadmeBlock {
         case "skip": skipReason = rest
         case "database": database = rest
         case "expect": expected.append(rest)
+        case "serves": served = rest
         case "eventually": awaited.append(rest)
         default: throw ReadmeMistake(line: wish.line, message: "what is `\(word)`?")
         }

@@ -37,6 +37,7 @@ struct ReadmeRun {
     }
 
     private func run(_ block: ReadmeBlock, for reader: Reader) async throws {
+        if let text = block.served { return try await serve(block, until: text, for: reader) }
         let deadline = ContinuousClock.now + patience
         while true {
             let result = try await start(block, for: reader)
@@ -61,14 +62,36 @@ struct ReadmeRun {
                 "\(programs)/psql", ["-X", "-v", "ON_ERROR_STOP=1"],
                 environment: reader.database.environment, stdin: block.text)
         case .shell:
-            let carillon = try DaemonProcess.builtCarillon()
-            let own = carillon.prefix(upTo: carillon.lastIndex(of: "/") ?? carillon.endIndex)
-            let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
-            let variables = reader.database.environment.merging(
-                ["PATH": "\(own):\(programs):\(path)", "FOLDER": reader.folder]) { $1 }
             return try await runProgram(
                 "/bin/bash", ["-euo", "pipefail", "-c", "cd \"$FOLDER\"\n\(block.text)"],
-                environment: variables)
+                environment: variables(of: reader))
         }
+    }
+
+    /// Runs a block that serves until it is told to end.
+    private func serve(_ block: ReadmeBlock, until text: String, for reader: Reader) async throws {
+        let script = "cd \"$FOLDER\"\nexec \(block.text)"
+        let daemon = try DaemonProcess(
+            ["-euo", "pipefail", "-c", script], environment: variables(of: reader),
+            program: "/bin/bash")
+        do {
+            try await daemon.waitForLine(containing: text, within: .seconds(30))
+            daemon.terminate()
+            let end = try await daemon.waitForExit(within: .seconds(30))
+            guard end == .exited(0) else {
+                throw ReadmeMistake(line: block.line, message: "SIGTERM: \(end)")
+            }
+        } catch let error as NotReached {
+            throw ReadmeMistake(line: block.line, message: error.description)
+        }
+    }
+
+    private func variables(of reader: Reader) throws -> [String: String] {
+        let carillon = try DaemonProcess.builtCarillon()
+        let own = carillon.prefix(upTo: carillon.lastIndex(of: "/") ?? carillon.endIndex)
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+        let programs = reader.database.cluster.programs
+        return reader.database.environment.merging(
+            ["PATH": "\(own):\(programs):\(path)", "FOLDER": reader.folder]) { $1 }
     }
 }
