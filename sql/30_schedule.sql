@@ -41,13 +41,15 @@ AS $$
 $$;
 
 -- The plain items of a field (values, ranges, steps, H; no names) as sets: one row for each value,
--- with the item it comes from and, for H, which of its choices gives it.
+-- with the item it comes from and, for H, which of its choices gives it. In plpgsql for its plans.
 CREATE OR REPLACE FUNCTION timetable.cron_values(field text, lowest integer, span integer)
 RETURNS TABLE (item bigint, hashed boolean, choice integer, value integer)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-    WITH parts AS (
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY WITH parts AS (
         SELECT n, regexp_match(part COLLATE "C",
             '^(?:([*?])|(h)(?:\(([^-]+)-([^)]+)\))?|([^-/]+)(?:-([^/]+))?)(?:/([0-9]+))?$') AS p
         FROM unnest(string_to_array(ltrim(field, '+'), ',')) WITH ORDINALITY AS parts (part, n)
@@ -85,7 +87,8 @@ AS $$
     SELECT n, hashed, first, (low - lowest + ahead) % span + lowest
     FROM steps,
         generate_series(0, CASE WHEN hashed THEN LEAST(step, distance + 1) - 1 ELSE 0 END) AS first,
-        generate_series(first, distance, step) AS ahead
+        generate_series(first, distance, step) AS ahead;
+END
 $$;
 
 -- Why no date ever matches a day, month and weekday field that are well-formed, or NULL.
@@ -106,8 +109,8 @@ BEGIN
     -- With either day field enough, the weekdays alone come round in every month.
     IF day COLLATE "C" !~ '^[*?]' AND weekday COLLATE "C" !~ '^[*?+]' THEN RETURN NULL; END IF;
     -- The usual cases by what an item begins with: a day that the months are sure to have.
-    IF day COLLATE "C" !~ '[lw]' AND weekday COLLATE "C" !~ 'l|#' AND (
-        day COLLATE "C" ~ '(^|,)(?:[*?]|h(?!\()|0{0,2}(?:0?[1-9]|[12][0-9])(?![0-9]))'
+    IF (weekday COLLATE "C" ~ '^[*?]$' OR day COLLATE "C" !~ '[lw]' AND weekday COLLATE "C" !~ 'l|#') AND (
+        day COLLATE "C" ~ '(^|,)(?:[*?]|h(?!\()|0{0,2}(?:0?[1-9]|[12][0-9])(?![0-9])|l(?!-0{0,2}(?:29|30)))'
         OR month COLLATE "C" ~ '(^|,)(?:[*?]|0{0,2}(?:0?[13578]|1[02])(?![0-9])|jan|mar|may|jul|aug|oct|dec)'
         OR day COLLATE "C" ~ '(^|,)0{0,2}30' AND month COLLATE "C" ~ '(^|,)(?:0{0,2}(?:0?[469]|11)(?![0-9])|apr|jun|sep|nov)'
     ) THEN
@@ -167,10 +170,12 @@ $$;
 CREATE OR REPLACE FUNCTION timetable.cron_has_date(
     days integer[], months integer[], weekdays integer[], day text, weekday text
 ) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-    WITH kinds AS (
+#variable_conflict use_column
+BEGIN
+    RETURN (WITH kinds AS (
         SELECT length, first, (first + length - 1) % 7 AS last
         FROM (VALUES (1, 31), (2, 28), (2, 29), (3, 31), (4, 30), (5, 31), (6, 30), (7, 31), (8, 31),
             (9, 30), (10, 31), (11, 30), (12, 31)) AS lengths (month, length),
@@ -202,7 +207,8 @@ AS $$
                     WHERE n <= length AND d = n + CASE (first + n - 1) % 7
                         WHEN 6 THEN CASE n WHEN 1 THEN 2 ELSE -1 END
                         WHEN 0 THEN CASE n WHEN length THEN -2 ELSE 1 END
-                        ELSE 0 END)))
+                        ELSE 0 END))));
+END
 $$;
 
 -- Why `@every`, `@after`, `@at` or another name is refused, or NULL. In lower case, trimmed.
@@ -317,7 +323,9 @@ BEGIN
     IF octet_length(schedule) > 1024 THEN
         RETURN octet_length(schedule) || ' bytes are not allowed; up to 1024 are';
     -- The plainest forms by a small expression: the whole one costs ten times as much.
-    ELSIF s ~ '^(?:\*(?:/[1-9][0-9]?)?|[1-5]?[0-9]) (?:\*(?:/[1-9])?|1?[0-9]|2[0-3]) (?:\*|1?[1-9]|10|2[0-8]) (?:\*|[1-9]|1[0-2]) (?:\*|[0-7](?:-[0-7])?)$' THEN
+    ELSIF s ~ ('^(?:\*(?:/[1-9][0-9]?)?|[1-5]?[0-9](?:-[1-5]?[0-9])?(?:,[1-5]?[0-9](?:-[1-5]?[0-9])?)*) '
+        '(?:\*(?:/[1-9])?|(?:1?[0-9]|2[0-3])(?:-(?:1?[0-9]|2[0-3]))?(?:,(?:1?[0-9]|2[0-3])(?:-(?:1?[0-9]|2[0-3]))?)*) '
+        '(?:\*|1?[1-9]|10|2[0-8]) (?:\*|[1-9]|1[0-2]) (?:\*|(?:[0-7]|sun|mon|tue|wed|thu|fri|sat)(?:-(?:[0-7]|sun|mon|tue|wed|thu|fri|sat))?(?:,(?:[0-7]|sun|mon|tue|wed|thu|fri|sat)(?:-(?:[0-7]|sun|mon|tue|wed|thu|fri|sat))?)*)$') THEN
         RETURN NULL;
     ELSIF s LIKE '@%' THEN
         RETURN timetable.named_schedule_error(s);

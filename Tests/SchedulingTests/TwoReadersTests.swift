@@ -163,8 +163,13 @@ private enum ScheduleErrors {
 
     @discardableResult private static func run(_ command: [String]) throws -> String {
         let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = command
+        process.executableURL = URL(filePath: "/bin/bash")
+        // Foundation waits until its own descriptor in the child is closed: the server that pg_ctl
+        // leaves behind would keep that open.
+        let closing =
+            "for fd in /proc/self/fd/*; do n=${fd##*/}; "
+            + "[ $n -gt 2 ] && eval \"exec $n>&-\"; done; exec \"$@\""
+        process.arguments = ["-c", closing, "bash"] + command
         process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"]
         process.standardInput = FileHandle.nullDevice
         // A file and not a pipe: the server that pg_ctl starts would keep a pipe open.
