@@ -230,10 +230,12 @@ CREATE FUNCTION timetable.chain_done(run bigint, worker text, config_to_delete b
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- Not "=": the planner would take the index of the runs under way, and look at all of them.
     UPDATE timetable.run_status
     SET execution_status = 'CHAIN_DONE', finished = clock_timestamp(),
         last_status_update = clock_timestamp()
-    WHERE run_status = run AND execution_status = 'STARTED' AND client_name = worker;
+    WHERE run_status = run AND execution_status IS NOT DISTINCT FROM 'STARTED'
+        AND client_name = worker;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'run % is no longer under way for worker "%"', run, worker
             USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -262,7 +264,8 @@ BEGIN
             sqlstate = e.sqlstate, finished = clock_timestamp(),
             last_status_update = clock_timestamp()
         FROM unnest(runs, statuses, errors, sqlstates) AS e (run, status, error, sqlstate)
-        WHERE r.run_status = e.run AND r.execution_status = 'STARTED' AND r.client_name = worker
+        WHERE r.run_status = e.run AND r.execution_status IS NOT DISTINCT FROM 'STARTED'
+            AND r.client_name = worker
         RETURNING r.chain_execution_config, r.execution_status
     ), quiet AS (
         SELECT set_config('timetable.quiet', 'on', true)
