@@ -1,8 +1,8 @@
 /// The times and days that a cron expression names, as bit sets: 44 bytes, no reference.
 ///
 /// Syntax and meaning are Debian's cron(5) with the additions of the design, section 6: seconds,
-/// wrapped ranges, `L`, `L-3`, `15W`, `LW`, `5#2`, `5L`, `H` and `+`. An expression that could never
-/// fire is refused when it is parsed, so a value of this type always has a next fire.
+/// wrapped ranges, `L`, `L-3`, `15W`, `LW`, `5#2`, `5L`, `H` and `+`. An expression that could
+/// never fire is refused when it is parsed, so a value of this type always has a next fire.
 public struct CronExpression: Hashable, Sendable {
     struct Flags: OptionSet, Hashable, Sendable {
         let rawValue: UInt8

@@ -1,9 +1,9 @@
 extension CronExpression {
     /// Reads five fields (minute, hour, day, month, day of week), or six with seconds first.
     ///
-    /// Fields are separated by any run of blanks. `hashSeed` is the config's id: it decides what `H`
-    /// chooses, always the same. At most 1,024 bytes. Throws what is wrong, with field and column;
-    /// also when no date could ever match.
+    /// Fields are separated by any run of blanks. `hashSeed` is the config's id: it decides what
+    /// `H` chooses, always the same. At most 1,024 bytes. Throws what is wrong, with field and
+    /// column; also when no date could ever match.
     /// Authority: Debian's crontab(5); design, section 6.
     public init(parsing text: String, hashSeed: Int64) throws(ScheduleSyntaxError) {
         try self.init(bytes: Array(text.utf8), from: 0, hashSeed: hashSeed)

@@ -2,8 +2,8 @@ public import Timing
 
 /// A time zone: from which instant on which offset from UTC holds.
 ///
-/// Made from the bytes of a TZif file (RFC 9636), footer rule included, so that it answers alike for
-/// the far past and the year 9999. Immutable and shared by all configs of the zone.
+/// Made from the bytes of a TZif file (RFC 9636), footer rule included, so that it answers alike
+/// for the far past and the year 9999. Immutable and shared by all configs of the zone.
 public final class ZoneRules: Sendable {
     /// The name it was asked for, e.g. `Europe/Berlin`.
     public let name: String

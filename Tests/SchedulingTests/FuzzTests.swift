@@ -140,7 +140,10 @@ import Timing
             if found != expected {
                 let first = zip(found + [0], expected + [0]).first { $0 != $1 }
                 Issue.record(
-                    "\(expression.text) \(name) \(onGap) \(onRepeat) seed \(seed) after \(start): \(first.map { "\($0)" } ?? "")"
+                    """
+                    \(expression.text) \(name) \(onGap) \(onRepeat) seed \(seed) after \(start): \
+                    \(first.map { "\($0)" } ?? "")
+                    """
                 )
             }
         }

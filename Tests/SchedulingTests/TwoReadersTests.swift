@@ -144,7 +144,8 @@ private enum ScheduleErrors {
             COPY texts (text) FROM STDIN;
             \(lines)
             \\.
-            SELECT CASE WHEN reason IS NULL THEN '+' ELSE '-' || regexp_replace(reason, '[[:cntrl:]]', '?', 'g') END
+            SELECT CASE WHEN reason IS NULL THEN '+'
+                ELSE '-' || regexp_replace(reason, '[[:cntrl:]]', '?', 'g') END
             FROM texts, timetable.schedule_error(text) AS reason ORDER BY n;
             """
         try script.write(toFile: "\(folder)/script.sql", atomically: false, encoding: .utf8)

@@ -43,9 +43,9 @@ import Timing
 
     /// Where `cron.tsv` differs from its own authority, by line: our answers.
     ///
-    /// On the days of Lord Howe's 30-minute changes cronsim steps whole hours from a half one and so
-    /// leaves out wildcard fires whose local time exists, e.g. 03:00. Debian's cron compares every
-    /// real minute with the local clock, as do the rules D29 to D31 of `cron-rules.tsv`.
+    /// On the days of Lord Howe's 30-minute changes cronsim steps whole hours from a half one and
+    /// so leaves out wildcard fires whose local time exists, e.g. 03:00. Debian's cron compares
+    /// every real minute with the local clock, as do the rules D29 to D31 of `cron-rules.tsv`.
     static let disputed: [String: [String]] = [
         "*/10 3 * * * 2030-04-05T22:23:00Z": [
             "2030-04-06T16:30:00Z", "2030-04-06T16:40:00Z", "2030-04-06T16:50:00Z",

@@ -6,7 +6,7 @@ struct ProgramTaskTests {
         ("/bin/false", "NULL", "program '/bin/false' exited with code 1", "1"),
         ("/bin/sh", #"'[["-c", "exit 3"]]'"#, "program '/bin/sh' exited with code 3", "3"),
         ("/bin/sh", #"'[["-c", "kill -9 $$"]]'"#, "was ended by signal 9", "137"),
-        ("/no/such/program", "NULL", "no shell is used", "127"),
+        ("/usr/bin/no-such-program", "NULL", "no shell is used", "127"),
         ("/etc/passwd", "NULL", "may not be run", "127"),
         ("/bin/echo", #"'[{"a": 1}]'"#, "must be a JSON array of its arguments", "1"),
         ("/bin/echo", #"'[[null]]'"#, "an argument of a program can't be null", "1"),
