@@ -226,8 +226,10 @@ END $$;
 
 -- Ends a run well, in the transaction of its chain: both commit or neither. Raises when the run
 -- is not under way in this worker's hands any more, so that the chain's work is not done either.
-CREATE FUNCTION timetable.chain_done(run bigint, worker text, config_to_delete bigint)
-RETURNS void
+-- With config_to_wake, that config waits for the end of its run (@after) on every daemon.
+CREATE FUNCTION timetable.chain_done(
+    run bigint, worker text, config_to_delete bigint, config_to_wake bigint
+) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- Not "=": the planner would take the index of the runs under way, and look at all of them.
@@ -246,6 +248,20 @@ BEGIN
         WHERE chain_execution_config = config_to_delete;
         PERFORM set_config('timetable.quiet', 'off', true);
     END IF;
+    IF config_to_wake IS NOT NULL THEN
+        PERFORM pg_notify('timetable_config', 'chain_execution_config ENDED ' || config_to_wake);
+    END IF;
+END $$;
+
+-- Tells all daemons that runs of configs with @after have ended.
+CREATE FUNCTION timetable.wake_after(runs bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify(
+        'timetable_config', 'chain_execution_config ENDED ' || c.chain_execution_config)
+    FROM timetable.run_status r
+    JOIN timetable.chain_execution_config c USING (chain_execution_config)
+    WHERE r.run_status = ANY (runs) AND c.schedule ~* '^\s*@after';
 END $$;
 
 -- Ends runs outside of their chains' transactions. A run that is not under way any more keeps its
@@ -276,6 +292,7 @@ BEGIN
     WHERE c.chain_execution_config = ended.chain_execution_config AND c.self_destruct
         AND ended.execution_status = 'CHAIN_DONE';
     PERFORM set_config('timetable.quiet', 'off', true);
+    PERFORM timetable.wake_after(runs);
     RETURN QUERY
     SELECT r.run_status, r.execution_status::text
     FROM timetable.run_status r WHERE r.run_status = ANY (runs);
@@ -300,14 +317,22 @@ END $$;
 
 -- What a worker had under way when its daemon ended: nobody knows how far it came.
 CREATE FUNCTION timetable.mark_dead(worker text) RETURNS SETOF bigint
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE timetable.run_status r
-    SET execution_status = 'DEAD', finished = clock_timestamp(),
-        last_status_update = clock_timestamp(),
-        error = 'its daemon ended while it was under way'
-    WHERE r.execution_status = 'STARTED' AND r.client_name = worker
-    RETURNING r.run_status
-$$;
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    dead bigint[];
+BEGIN
+    WITH ended AS (
+        UPDATE timetable.run_status r
+        SET execution_status = 'DEAD', finished = clock_timestamp(),
+            last_status_update = clock_timestamp(),
+            error = 'its daemon ended while it was under way'
+        WHERE r.execution_status = 'STARTED' AND r.client_name = worker
+        RETURNING r.run_status
+    )
+    SELECT array_agg(run_status) INTO dead FROM ended;
+    PERFORM timetable.wake_after(dead);
+    RETURN QUERY SELECT unnest(dead);
+END $$;
 
 -- Gives back the claims whose answers were lost with a connection: the daemon knows all the runs
 -- that it began, so that the others never began and may be claimed again.

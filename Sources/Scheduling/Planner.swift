@@ -7,8 +7,9 @@ public import Timing
 /// its config goes back with the next one at once, so that the answer to a claim is never awaited.
 public struct Planner: Sendable {
     public enum Event: Sendable {
-        /// A full read begins: all that was known before may be gone.
-        case connected
+        /// A full read begins: all that was known before may be gone. Until `gapStart` this worker
+        /// was alive and connected, so that all fires up to then were claimed.
+        case connected(gapStart: WallInstant)
         /// A full read begins while fires go on; requests are not touched.
         case rereading
         /// Nothing can be claimed until the next full read is complete.
@@ -19,10 +20,14 @@ public struct Planner: Sendable {
         case gone([Int64])
         /// The full read is complete.
         case complete
+        /// The answer to `lookUp`: the last fire of each config that was claimed or recorded.
+        case lastClaims([(config: Int64, last: WallInstant?)])
         /// The timer went off, or the clock was set.
         case tick
         /// Claims that came before their instant: the clock here is ahead of the database's.
         case early([Fire])
+        /// Claims that led to no run here: another worker's, or skipped.
+        case notRun([Int64])
         /// Requests that may be claimed from an instant on; nil for at once.
         case requested([(request: Int64, from: WallInstant?)])
         /// Claims of these requests were answered, in whatever way.
@@ -42,8 +47,10 @@ public struct Planner: Sendable {
         case claimRequests([Int64])
         /// When the timer has to go off; nil for never.
         case arm(WallInstant?)
-        /// Fires that nobody could claim in time: from the first to the last, by config.
-        case misfired(config: Int64, first: WallInstant, last: WallInstant)
+        /// Fires to be recorded as missed.
+        case missed(MissedFires)
+        /// Configs whose last claims have to be looked up, to tell what they missed.
+        case lookUp([Int64])
     }
 
     private enum State: Sendable {
@@ -56,8 +63,8 @@ public struct Planner: Sendable {
     private var state = State.waiting
     /// What the full read under way has named so far: all else is gone when it is complete.
     private var seen: Set<Int64>?
-    private var configs: [Int64: PlannedConfig] = [:]
-    private var fires = FireQueue<Int64, WallInstant>()
+    var configs: [Int64: PlannedConfig] = [:]
+    var fires = FireQueue<Int64, WallInstant>()
     private var requests = FireQueue<Int64, WallInstant>()
     private var waiting: [Int64: [Int64]] = [:]
     /// Requests whose claim is under way, and the configs of which a run ended meanwhile: the claim
@@ -67,10 +74,21 @@ public struct Planner: Sendable {
     private var hasStarted = false
     /// Up to here all fires of the known configs have left the queue.
     private var takenThrough = WallInstant.distantPast
+    private var gapStart = WallInstant.distantPast
+    /// Configs that wait for their last claims.
+    var lookingUp: Set<Int64> = []
+    /// Configs that make up for missed fires one by one, with the fire claimed last: they are not
+    /// in the queue until they have caught up.
+    var catchingUp: [Int64: WallInstant] = [:]
     /// What the timer is known to stand at; nil when it went off or may have.
     private var armed: WallInstant??
 
+    /// A clock that goes back by less than this, in microseconds, was set right, not stepped.
+    private static let backwardStep: Int64 = 1_000_000
+
     public init() {}
+
+    var isClaiming: Bool { state == .claiming }
 
     /// How many configs are known.
     public var configCount: Int { configs.count }
@@ -91,11 +109,14 @@ public struct Planner: Sendable {
     public mutating func handle(_ event: Event, now: WallInstant) -> [Effect] {
         var effects: [Effect] = []
         switch event {
-        case .connected:
+        case .connected(let gapStart):
             if state != .stopped { state = .waiting }
             seen = []
             // The answers to the last claims may be lost: what is late is tried again.
             takenThrough = .distantPast
+            self.gapStart = gapStart
+            lookingUp.removeAll()
+            catchingUp.removeAll()
             requests.removeAll()
             waiting.removeAll()
             requestsInFlight.removeAll()
@@ -109,12 +130,17 @@ public struct Planner: Sendable {
             for id in ids { forget(id) }
         case .complete:
             completeRead()
+        case .lastClaims(let list):
+            for (config, last) in list { effects += settle(config, last: last, now: now) }
         case .tick:
             armed = nil  // what is due is taken below
+            if now.microseconds(since: takenThrough) < -Self.backwardStep { rebuild(now: now) }
         case .early(let list):
             for fire in list where configs[fire.config] != nil {
                 fires.set(fire.config, at: min(fire.instant, fires[fire.config] ?? fire.instant))
             }
+        case .notRun(let list):
+            for config in list { effects += catchUp(config, now: now) }
         case .requested(let list):
             for (request, from) in list { requests.set(request, at: from ?? .distantPast) }
         case .answered(let list):
@@ -131,10 +157,15 @@ public struct Planner: Sendable {
             for request in waiting.removeValue(forKey: config) ?? [] {
                 requests.set(request, at: .distantPast)
             }
+            effects += catchUp(config, now: now)
         case .stopped:
             state = .stopped
         }
         if state == .claiming { effects += takeDue(now: now) }
+        if !lookingUp.isEmpty, seen == nil, state == .claiming {
+            effects.append(.lookUp(lookingUp.sorted()))
+            lookingUp.removeAll()
+        }
         return effects + rearm()
     }
 
@@ -146,19 +177,51 @@ public struct Planner: Sendable {
             if isNew, !hasStarted { fires.set(config.id, at: .distantPast) }
             return
         }
-        var begin = max(config.scheduledSince, now.advanced(byMicroseconds: -config.grace))
-        if !isNew { begin = max(begin, takenThrough) }
-        let late = config.rule.latest(after: begin, through: now)
-        if let first = late ?? config.rule.next(after: max(now, begin)) {
+        if case .after(let delay) = config.rule.schedule {
+            return learnAfter(config, delay: delay)
+        }
+        guard catchingUp[config.id] == nil else { return }
+        fires.remove(config.id)
+        let begin = max(config.scheduledSince, isNew ? gapStart : takenThrough)
+        guard let first = config.rule.next(after: begin) else { return }
+        let isOnlyOneDue = config.rule.next(after: first).map { $0 > now } ?? true
+        if first > now || (isOnlyOneDue && now.microseconds(since: first) <= config.grace) {
+            // Not due, or due once and not late: whether it was claimed the claim will tell.
             fires.set(config.id, at: first)
         } else {
-            fires.remove(config.id)
+            lookingUp.insert(config.id)
+        }
+    }
+
+    /// `@after`: the delay counts from the end of the last run, at first from when it was scheduled.
+    private mutating func learnAfter(_ config: PlannedConfig, delay: Int64) {
+        switch config.lastRun {
+        case .none: fires.set(config.id, at: config.scheduledSince)
+        case .underWay: fires.remove(config.id)
+        case .ended(let end):
+            fires.set(
+                config.id, at: max(config.scheduledSince, end.advanced(byMicroseconds: delay)))
+        }
+    }
+
+    /// The clock went back: nothing waits for the old time to return. What was claimed stays so.
+    private mutating func rebuild(now: WallInstant) {
+        takenThrough = now
+        for (id, config) in configs where !config.firesAtStart && !config.isAfter {
+            guard catchingUp[id] == nil else { continue }
+            if let next = config.rule.next(after: now) {
+                fires.set(id, at: next)
+            } else {
+                fires.remove(id)
+            }
         }
     }
 
     private mutating func forget(_ id: Int64) {
         configs[id] = nil
         fires.remove(id)
+        lookingUp.remove(id)
+        catchingUp[id] = nil
     }
 
     private mutating func completeRead() {
@@ -181,17 +244,24 @@ public struct Planner: Sendable {
                 claims.append(Fire(config: id, instant: now))
                 continue
             }
-            let latest = config.rule.latest(after: instant, through: now) ?? instant
-            if now.microseconds(since: latest) <= config.grace {
-                claims.append(Fire(config: id, instant: latest))
-                if latest > instant {
-                    effects.append(.misfired(config: id, first: instant, last: latest))
-                }
-            } else {
-                effects.append(.misfired(config: id, first: instant, last: latest))
+            guard !config.isAfter else {
+                // It goes back into the queue when its run has ended.
+                claims.append(Fire(config: id, instant: instant))
+                continue
             }
-            if let next = config.rule.next(after: max(now, latest)) {
-                fires.set(id, at: next)
+            let next = config.rule.next(after: instant)
+            if next.map({ $0 > now }) ?? true, now.microseconds(since: instant) <= config.grace {
+                claims.append(Fire(config: id, instant: instant))
+                if let next { fires.set(id, at: next) }
+            } else {
+                let before = instant.advanced(byMicroseconds: -1)
+                for effect in decide(config, after: before, now: now) {
+                    if case .claim(let late) = effect {
+                        claims += late
+                    } else {
+                        effects.append(effect)
+                    }
+                }
             }
         }
         if !claims.isEmpty { effects.append(.claim(claims)) }

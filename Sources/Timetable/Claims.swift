@@ -8,7 +8,7 @@ internal import Timing
 extension Daemon {
     /// Fires in one statement. A larger batch would make its first run wait for its last.
     private static let batchSize = 250
-    private static let claimDeadline: Duration = .seconds(30)
+    static let claimDeadline: Duration = .seconds(30)
 
     /// Claims fires, a batch a statement, all in flight at once.
     func claim(_ fires: [Fire]) {
@@ -41,6 +41,7 @@ extension Daemon {
     private func claimed(_ rows: Rows, _ work: [Int64: Run]) {
         var early: [Fire] = []
         var gone: [Int64] = []
+        var notRun: [Int64] = []
         var won: [(instant: Int64, run: Run)] = []
         for row in 0..<rows.count {
             guard let config = rows.integer(row, 0), let instant = rows.integer(row, 1) else {
@@ -54,13 +55,16 @@ extension Daemon {
                 logger.notice(
                     "config \(config) is skipped: its max_instances are under way",
                     metadata: ["run": "\(rows.text(row, 3) ?? "")"])
+                notRun.append(config)
+                // With @after the delay counts anew from here.
+                changes.add(configs: [config])
             case "EARLY":
                 early.append(
                     Fire(config: config, instant: WallInstant(microseconds: instant)))
             case "GONE":
                 gone.append(config)
             default:
-                break  // TAKEN: another worker runs it
+                notRun.append(config)  // TAKEN: another worker runs it
             }
         }
         won.sort { ($0.instant, $0.run.id) < ($1.instant, $1.run.id) }
@@ -68,6 +72,8 @@ extension Daemon {
         startReady()
         if !early.isEmpty { handle(.early(early)) }
         if !gone.isEmpty { handle(.gone(gone)) }
+        if !notRun.isEmpty { handle(.notRun(notRun)) }
+        if changes.hasConfigs { readChanges() }
     }
 
     // MARK: Requests
@@ -155,7 +161,7 @@ extension Daemon {
 
     // MARK: Both
 
-    private func answer(_ outcome: Connection.Outcome, of what: String, _ link: Link) -> [Rows]? {
+    func answer(_ outcome: Connection.Outcome, of what: String, _ link: Link) -> [Rows]? {
         switch outcome {
         case .success(let rows): return rows
         case .failure(let error):
@@ -166,7 +172,7 @@ extension Daemon {
         }
     }
 
-    private func observeClock(_ rows: Rows, column: Int, sent: WallInstant) {
+    func observeClock(_ rows: Rows, column: Int, sent: WallInstant) {
         guard rows.count > 0, let server = rows.integer(rows.count - 1, column) else { return }
         offset.observe(
             sent: sent, received: .now(), server: WallInstant(microseconds: server))

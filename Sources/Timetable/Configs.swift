@@ -50,14 +50,23 @@ struct ConfigReader {
             jitterMicroseconds: rows.integer(row, 11) ?? 0)
         switch schedule {
         case .manual: return nil
-        case .after:
-            throw Zones.Failure(message: "@after is not done by this version yet, so it is not run")
-        case .reboot, .cron, .every, .at: break
+        case .after, .reboot, .cron, .every, .at: break
         }
         return PlannedConfig(
             id: id, rule: rule, firesAtStart: schedule == .reboot,
             grace: max(0, rows.integer(row, 14) ?? 60_000_000),
-            scheduledSince: instant(rows, row, 15) ?? .distantPast)
+            scheduledSince: instant(rows, row, 15) ?? .distantPast,
+            misfire: Self.policies[rows.text(row, 17) ?? ""] ?? .skip,
+            misfireWindow: max(0, rows.integer(row, 18) ?? 0), lastRun: lastRun(rows, row))
+    }
+
+    private static let policies: [String: MisfirePolicy] = [
+        "SKIP": .skip, "ONCE": .once, "ALL": .all,
+    ]
+
+    private func lastRun(_ rows: Rows, _ row: Int) -> PlannedConfig.LastRun {
+        guard let text = rows.text(row, 19) else { return .none }
+        return Int64(text).map { .ended(WallInstant(microseconds: $0)) } ?? .underWay
     }
 
     private func schedule(

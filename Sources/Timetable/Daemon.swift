@@ -117,7 +117,13 @@ public final class Daemon {
 
     /// Gives an event to the planner and performs what it decides.
     func handle(_ event: Planner.Event) {
-        for effect in planner.handle(event, now: now) { perform(effect) }
+        let effects = planner.handle(event, now: now)
+        // Before the claims: a later claim would hide from a successor what was missed before.
+        let missed = effects.compactMap { effect -> MissedFires? in
+            if case .missed(let fires) = effect { fires } else { nil }
+        }
+        if !missed.isEmpty { record(missed) }
+        for effect in effects { perform(effect) }
     }
 
     private func perform(_ effect: Planner.Effect) {
@@ -126,9 +132,8 @@ public final class Daemon {
         case .claimRequests(let requests): claim(requests: requests)
         case .arm(let instant):
             timer?.arm(at: instant?.advanced(byMicroseconds: -offset.microseconds))
-        case .misfired(let config, let first, let last):
-            logger.notice(
-                "config \(config) missed fires from \(first.rfc3339) to \(last.rfc3339)")
+        case .lookUp(let configs): lookUpLastClaims(configs)
+        case .missed: break  // recorded before
         }
     }
 
@@ -136,6 +141,7 @@ public final class Daemon {
         if event == .clockStepped {
             logger.notice("the clock of this host was set; all fire times are looked at again")
             offset.reset()
+            askClock()
         }
         handle(.tick)
     }

@@ -181,7 +181,7 @@ extension Daemon {
         }
         try await takeName(control)
         do throws(PostgresError) {
-            try await takeOver(control)
+            let gapStart = try await takeOver(control)
             control.onNotification = { [weak self] in self?.notified($0) }
             for name in ["timetable_config", "timetable_run", "timetable_cancel", channel] {
                 try await control.run(Statements.listen(name), deadline: .seconds(10))
@@ -191,7 +191,7 @@ extension Daemon {
             let link = Link(
                 control: control, claims: claims, defaultZone: defaults.text(0, 0) ?? "UTC",
                 durability: defaults.text(0, 1) ?? "on")
-            try await readEverything(link)
+            try await readEverything(link, since: gapStart)
             return link
         } catch {
             throw StartFailure(error, doing: "the schedules can't be read")
@@ -221,8 +221,13 @@ extension Daemon {
         }
     }
 
-    /// Ends what an earlier life of this worker left behind.
-    private func takeOver(_ control: Connection) async throws(PostgresError) {
+    /// Ends what an earlier life of this worker left behind; returns until when it served.
+    private func takeOver(
+        _ control: Connection
+    ) async throws(PostgresError) -> WallInstant {
+        let seen = try await control.run(
+            Statements.lastSeen, [settings.name], deadline: .seconds(10)
+        ).integer(0, 0)
         try await control.run(
             Statements.registerWorker,
             [settings.name, ProcessID.host, String(ProcessID.current), carillonVersion],
@@ -257,12 +262,15 @@ extension Daemon {
                 )
             }
         }
+        return seen.map(WallInstant.init(microseconds:)) ?? .distantPast
     }
 
     /// LISTEN stands: from here on no change can be missed.
-    private func readEverything(_ link: Link) async throws(PostgresError) {
+    private func readEverything(
+        _ link: Link, since gapStart: WallInstant
+    ) async throws(PostgresError) {
         changes = PendingChanges()
-        handle(.connected)
+        handle(.connected(gapStart: gapStart))
         try await readAllConfigs(link)
         let open = try await link.control.run(
             Statements.openRequests, deadline: Self.readDeadline)
@@ -292,6 +300,7 @@ extension Daemon {
         }
     }
 
+    /// Rows of an id and an instant in microseconds.
     static func requests(_ rows: Rows) -> [(request: Int64, from: WallInstant?)] {
         (0..<rows.count).compactMap { row in
             rows.integer(row, 0).map { id in

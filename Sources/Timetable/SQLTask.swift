@@ -112,6 +112,7 @@ extension ChainRunner {
                 [
                     String(run.id), context.worker,
                     run.selfDestruct ? String(run.config) : nil,
+                    run.wakesConfig ? String(run.config) : nil,
                 ]),
             Command(Statements.commit),
         ] + Statements.clean.map { Command($0) }

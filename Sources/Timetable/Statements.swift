@@ -73,7 +73,18 @@ enum Statements {
         VALUES ($1, $2, $3::integer, $4)
         ON CONFLICT (client_name) DO UPDATE
         SET host = excluded.host, pid = excluded.pid, version = excluded.version,
-            started_at = clock_timestamp(), seen_at = clock_timestamp()
+            started_at = clock_timestamp()
+        """)
+    /// Until when this worker, or a new one's peers, claimed what was due. What is bound to a
+    /// worker that never served was claimed by nobody.
+    static let lastSeen = Statement(
+        nil,
+        """
+        SELECT (extract(epoch FROM coalesce(
+            (SELECT seen_at FROM timetable.worker WHERE client_name = $1),
+            (SELECT max(seen_at) FROM timetable.worker WHERE NOT EXISTS (
+                SELECT FROM timetable.chain_execution_config WHERE client_name = $1 AND live))
+        )) * 1000000)::bigint
         """)
     static let endSessions = Statement(
         nil, "SELECT timetable.end_sessions($1, $2::integer[])")
@@ -114,11 +125,18 @@ enum Statements {
                 CASE WHEN c.exclusive_execution THEN 'exclusive_execution' END,
                 CASE WHEN cardinality(c.excluded_execution_configs) > 0
                     THEN 'excluded_execution_configs' END,
-                CASE WHEN c.misfire <> 'SKIP' THEN 'misfire ' || c.misfire END,
                 CASE WHEN c.overlap <> 'SKIP' THEN 'overlap ' || c.overlap END,
                 CASE WHEN c.timeout IS NOT NULL THEN 'timeout' END,
                 CASE WHEN c.retries > 0 THEN 'retries' END,
-                CASE WHEN c.on_failure IS NOT NULL THEN 'on_failure' END), '')
+                CASE WHEN c.on_failure IS NOT NULL THEN 'on_failure' END), ''),
+            c.misfire, (extract(epoch FROM c.misfire_window) * 1000000)::bigint,
+            CASE WHEN c.schedule ~* '^\\s*@after' THEN (
+                SELECT CASE WHEN r.execution_status = 'STARTED' THEN 'under way'
+                    ELSE ((extract(epoch FROM r.finished) * 1000000)::bigint)::text END
+                FROM timetable.run_status r
+                WHERE r.chain_execution_config = c.chain_execution_config
+                    AND r.scheduled_for IS NOT NULL
+                ORDER BY r.scheduled_for DESC LIMIT 1) END
         FROM timetable.chain_execution_config c
         WHERE c.live AND (c.client_name IS NULL OR c.client_name = $1)
         """
@@ -131,10 +149,41 @@ enum Statements {
     static let configsByID = Statement(
         "configs_by_id",
         configColumns + " AND c.chain_execution_config = ANY ($2::bigint[])")
+    static let clock = Statement(
+        "clock", "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
     static let defaults = Statement(
         "defaults",
         """
         SELECT current_setting('TimeZone'), current_setting('synchronous_commit')
+        """)
+
+    /// The last fire of each config that was claimed, or recorded as missed.
+    static let lastClaims = Statement(
+        "last_claims",
+        """
+        SELECT w.id, (
+            SELECT (extract(epoch FROM greatest(r.scheduled_for, r.missed_until))
+                * 1000000)::bigint
+            FROM timetable.run_status r
+            WHERE r.chain_execution_config = w.id AND r.scheduled_for IS NOT NULL
+            ORDER BY r.scheduled_for DESC LIMIT 1)
+        FROM unnest($1::bigint[]) AS w (id)
+        """)
+    static let recordMissed = Statement(
+        "record_missed",
+        """
+        INSERT INTO timetable.run_status (
+            execution_status, chain_id, finished, chain_execution_config, scheduled_for,
+            missed_until, missed_count, client_name, reason)
+        SELECT 'MISSED', c.chain_id, clock_timestamp(), c.chain_execution_config,
+            timestamptz 'epoch' + m.first * interval '1 microsecond',
+            timestamptz 'epoch' + m.last * interval '1 microsecond', m.count, $5,
+            'no worker could claim it in time'
+        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
+            AS m (config, first, last, count)
+        JOIN timetable.chain_execution_config c ON c.chain_execution_config = m.config
+        ORDER BY m.config, m.first
+        ON CONFLICT ON CONSTRAINT a_fire_is_claimed_once DO NOTHING
         """)
 
     // MARK: Runs
@@ -179,7 +228,7 @@ enum Statements {
             """
             WITH RECURSIVE won AS (
                 SELECT r.run_status, r.chain_execution_config, r.chain_id, r.parameters,
-                    c.self_destruct
+                    c.self_destruct, coalesce(c.schedule ~* '^\\s*@after', false) AS is_after
                 FROM (SELECT DISTINCT id FROM \(configs) AS w (id)) AS wanted
                 JOIN timetable.run_status r ON r.chain_execution_config = wanted.id
                     AND r.execution_status = 'STARTED'
@@ -204,7 +253,8 @@ enum Statements {
                         OR jsonb_typeof(w.parameters) <> 'object'
                     THEN coalesce(own.rows, w.parameters)::text END,
                 CASE WHEN b.kind <> 'SQL' OR e.autonomous OR d.connect_string IS NOT NULL THEN
-                    set_config('synchronous_commit', $3, true) END
+                    set_config('synchronous_commit', $3, true) END,
+                w.is_after
             FROM won w
             JOIN element e ON e.run_status = w.run_status
             JOIN timetable.base_task b ON b.task_id = e.task_id
@@ -235,7 +285,7 @@ enum Statements {
         FROM timetable.run_request WHERE claimed_at IS NULL ORDER BY run_request
         """)
     static let chainDone = Statement(
-        "chain_done", "SELECT timetable.chain_done($1::bigint, $2, $3::bigint)")
+        "chain_done", "SELECT timetable.chain_done($1::bigint, $2, $3::bigint, $4::bigint)")
     static let endRuns = Statement(
         "end_runs",
         """

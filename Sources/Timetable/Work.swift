@@ -6,6 +6,8 @@ struct Run: Sendable, Equatable {
     let config: Int64
     let chain: Int64
     let selfDestruct: Bool
+    /// `@after`: all daemons have to hear of its end.
+    var wakesConfig = false
     var elements: [Element] = []
     /// Why it can't be run at all.
     var malformed: String?
@@ -56,6 +58,7 @@ extension Run {
                 ?? Run(
                     id: id, config: config, chain: chain,
                     selfDestruct: rows.boolean(row, 3) ?? false)
+            run.wakesConfig = rows.boolean(row, 20) ?? false
             if let malformed = rows.text(row, 18) {
                 run.malformed = "the parameters are no array of rows: \(malformed)"
             }

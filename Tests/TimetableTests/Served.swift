@@ -45,8 +45,9 @@ struct Served {
                 """
         }
         sql += """
-            INSERT INTO timetable.chain_execution_config (chain_id, chain_name, live, \(columns))
-            SELECT chain_id, '\(name)', true, \(values) FROM timetable.task_chain
+            INSERT INTO timetable.chain_execution_config (
+                chain_id, chain_name, \(columns.hasSuffix("live") ? "" : "live, ")\(columns))
+            SELECT chain_id, '\(name)', \(columns.hasSuffix("live") ? "" : "true, ")\(values) FROM timetable.task_chain
             JOIN timetable.base_task USING (task_id) WHERE base_task.name = '\(name) 0'
             RETURNING chain_execution_config;
             """

@@ -1,0 +1,62 @@
+internal import Logging
+internal import Postgres
+internal import Reactor
+internal import Scheduling
+internal import Timing
+
+extension Daemon {
+    private static let lookUpSize = 5_000
+
+    /// Asks for the last claims of configs that may have missed fires.
+    func lookUpLastClaims(_ configs: [Int64]) {
+        guard let link else { return }  // asked again when connected
+        for start in stride(from: 0, to: configs.count, by: Self.lookUpSize) {
+            let end = min(start + Self.lookUpSize, configs.count)
+            let ids = configs[start..<end].map(\.self)
+            link.claims.send(
+                [Command(Statements.lastClaims, [ids.arrayLiteral])], deadline: Self.claimDeadline
+            ) { [weak self] outcome in
+                guard let self, let rows = answer(outcome, of: "last fires", link)?.first else {
+                    return
+                }
+                handle(.lastClaims(Self.requests(rows).map { ($0.request, $0.from) }))
+            }
+        }
+    }
+
+    /// Writes down what was missed: one row for each config and gap.
+    func record(_ missed: [MissedFires]) {
+        guard let link else { return }  // found again when connected
+        for fires in missed {
+            logger.notice(
+                """
+                config \(fires.config) missed \(fires.count) fires, from \(fires.first.rfc3339) \
+                to \(fires.last.rfc3339)
+                """)
+        }
+        link.claims.send(
+            [
+                Command(
+                    Statements.recordMissed,
+                    [
+                        missed.map(\.config).arrayLiteral,
+                        missed.map(\.first.microseconds).arrayLiteral,
+                        missed.map(\.last.microseconds).arrayLiteral,
+                        missed.map { Int64($0.count) }.arrayLiteral, settings.name,
+                    ])
+            ], deadline: Self.claimDeadline
+        ) { [weak self] outcome in _ = self?.answer(outcome, of: "missed fires", link) }
+    }
+
+    /// Bounds the clock offset by one question, after our own clock was set.
+    func askClock() {
+        guard let link else { return }
+        let sent = WallInstant.now()
+        link.claims.send([Command(Statements.clock)], deadline: Self.claimDeadline) {
+            [weak self] outcome in
+            guard let self, let rows = answer(outcome, of: "the time", link)?.first else { return }
+            observeClock(rows, column: 0, sent: sent)
+            handle(.tick)
+        }
+    }
+}
