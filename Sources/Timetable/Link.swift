@@ -127,8 +127,9 @@ extension Daemon {
         var options = ProcessID.variable("PGOPTIONS").map { $0 + " " } ?? ""
         options += "-c timetable.client_name=\(name)"
         if !isForTasks {
-            // Our own statements: planned once a session, not at each of their first five uses.
-            options += " -c plan_cache_mode=force_generic_plan -c jit=off"
+            // Our own statements: planned once a session, not at each of their first five uses. By
+            // index: a plan made while the tables are empty has to suit full ones.
+            options += " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
         }
         let session = try await Connection.open(
             settings.connection

@@ -169,6 +169,9 @@ enum Statements {
     /// What the runs that worker $1 claimed in this very transaction have to do, after a claim in
     /// the same batch: one row for each invocation, in order. now() is when the transaction began.
     ///
+    /// When all of it is SQL in this database, the claim need not reach the disk by itself: it does
+    /// before, or with, the first COMMIT of the runs, and a server that crashes earlier forgets both.
+    ///
     /// No function in SQL: that would be planned anew each time.
     private static func work(_ name: String, of configs: String) -> Statement {
         Statement(
@@ -199,7 +202,11 @@ enum Statements {
                     ARRAY(SELECT jsonb_array_elements_text(p.value)) END,
                 CASE WHEN jsonb_typeof(own.rows) <> 'array'
                         OR jsonb_typeof(w.parameters) <> 'object'
-                    THEN coalesce(own.rows, w.parameters)::text END
+                    THEN coalesce(own.rows, w.parameters)::text END,
+                (SELECT set_config('synchronous_commit', 'off', true)
+                    WHERE NOT EXISTS (
+                        SELECT FROM element e JOIN timetable.base_task b ON b.task_id = e.task_id
+                        WHERE b.kind <> 'SQL' OR e.database_connection IS NOT NULL))
             FROM won w
             JOIN element e ON e.run_status = w.run_status
             JOIN timetable.base_task b ON b.task_id = e.task_id
