@@ -14,9 +14,6 @@ CREATE FUNCTION timetable.claim_fires(
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    -- Chains of SQL alone need no flush here: their own COMMIT flushes this claim with it, and when
-    -- the server is lost before that, claim and chain are lost together. Else it is set back.
-    PERFORM set_config('synchronous_commit', 'off', true);
     -- In order: two claims never count the runs of one config at the same time, and never wait for
     -- each other in a circle. 'ca' is Carillon's key space.
     PERFORM pg_advisory_xact_lock((x'6361'::bigint << 48) # id)
@@ -145,7 +142,6 @@ CREATE FUNCTION timetable.claim_requests(
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM pg_advisory_xact_lock((x'6361'::bigint << 48) # sorted.chain_execution_config)
     FROM (
         SELECT DISTINCT q.chain_execution_config

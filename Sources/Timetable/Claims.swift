@@ -27,7 +27,7 @@ extension Daemon {
                 Command(
                     Statements.claimFires,
                     [configs, batch.map(\.instant.microseconds).arrayLiteral, settings.name]),
-                Command(Statements.claimedWork, [settings.name, configs, link.durability]),
+                Command(Statements.claimedWork, [settings.name, configs]),
             ], deadline: Self.claimDeadline
         ) { [weak self] outcome in
             guard let self, let rows = answer(outcome, of: "fires", link), rows.count == 2 else {
@@ -89,7 +89,7 @@ extension Daemon {
                     Command(Statements.claimRequests, [batch.arrayLiteral, settings.name]),
                     Command(
                         Statements.requestedWork,
-                        [settings.name, batch.arrayLiteral, link.durability]),
+                        [settings.name, batch.arrayLiteral]),
                 ], taken: false, link)
         }
     }
@@ -104,7 +104,7 @@ extension Daemon {
                 [
                     Command(Statements.takeNotified, [batch.arrayLiteral]),
                     Command(Statements.claimTaken, [settings.name]),
-                    Command(Statements.takenWork, [settings.name, nil, link.durability]),
+                    Command(Statements.takenWork, [settings.name]),
                 ], taken: true, link)
         }
     }

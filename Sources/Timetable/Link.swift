@@ -14,21 +14,16 @@ final class Link {
     let claims: Connection
     /// The time zone of configs that name none.
     let defaultZone: String
-    /// The server's `synchronous_commit`.
-    let durability: String
     /// Whether this worker turns raw notifications into requests: one of all does.
     var takesNotifications = false
     let lost = Gate()
     /// Set while a heartbeat waits for its echo.
     var awaitedEcho: String?
 
-    init(
-        control: Connection, claims: Connection, defaultZone: String, durability: String
-    ) {
+    init(control: Connection, claims: Connection, defaultZone: String) {
         self.control = control
         self.claims = claims
         self.defaultZone = defaultZone
-        self.durability = durability
         for session in [control, claims] {
             let previous = session.onEnd
             session.onEnd = { [weak self] error in
@@ -132,8 +127,9 @@ extension Daemon {
         var options = ProcessID.variable("PGOPTIONS").map { $0 + " " } ?? ""
         options += "-c timetable.client_name=\(name)"
         if !isForTasks {
-            // Our own statements: planned once a session, not at each of their first five uses.
-            options += " -c plan_cache_mode=force_generic_plan -c jit=off"
+            // Our own statements: planned once a session, not at each of their first five uses. By
+            // index: a plan made while the tables are empty has to suit full ones.
+            options += " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
         }
         let session = try await Connection.open(
             settings.connection
@@ -187,10 +183,9 @@ extension Daemon {
                 try await control.run(Statements.listen(name), deadline: .seconds(10))
             }
             let claims = try await openSession("claims")
-            let defaults = try await control.run(Statements.defaults, deadline: .seconds(10))
+            let zone = try await control.run(Statements.defaultZone, deadline: .seconds(10))
             let link = Link(
-                control: control, claims: claims, defaultZone: defaults.text(0, 0) ?? "UTC",
-                durability: defaults.text(0, 1) ?? "on")
+                control: control, claims: claims, defaultZone: zone.text(0, 0) ?? "UTC")
             try await readEverything(link, since: gapStart)
             return link
         } catch {

@@ -151,10 +151,10 @@ enum Statements {
         configColumns + " AND c.chain_execution_config = ANY ($2::bigint[])")
     static let clock = Statement(
         "clock", "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-    static let defaults = Statement(
-        "defaults",
+    static let defaultZone = Statement(
+        "default_zone",
         """
-        SELECT current_setting('TimeZone'), current_setting('synchronous_commit')
+        SELECT current_setting('TimeZone')
         """)
 
     /// The last fire of each config that was claimed, or recorded as missed.
@@ -211,15 +211,14 @@ enum Statements {
         "taken_work",
         of: """
             (SELECT chain_execution_config FROM timetable.run_request
-                WHERE run_request = ANY (current_setting('timetable.taken')::bigint[])
-                    AND $2::text IS NULL)
+                WHERE run_request = ANY (current_setting('timetable.taken')::bigint[]))
             """)
 
     /// What the runs that worker $1 claimed in this very transaction have to do, after a claim in
     /// the same batch: one row for each invocation, in order. now() is when the transaction began.
     ///
-    /// Where a task acts outside of our transactions, the claim must be on disk before: then
-    /// `synchronous_commit` is set back to $3, what it was before the claim.
+    /// When all of it is SQL in this database, the claim need not reach the disk by itself: it does
+    /// before, or with, the first COMMIT of the runs, and a server that crashes earlier forgets both.
     ///
     /// No function in SQL: that would be planned anew each time.
     private static func work(_ name: String, of configs: String) -> Statement {
@@ -252,8 +251,11 @@ enum Statements {
                 CASE WHEN jsonb_typeof(own.rows) <> 'array'
                         OR jsonb_typeof(w.parameters) <> 'object'
                     THEN coalesce(own.rows, w.parameters)::text END,
-                CASE WHEN b.kind <> 'SQL' OR e.autonomous OR d.connect_string IS NOT NULL THEN
-                    set_config('synchronous_commit', $3, true) END,
+                (SELECT set_config('synchronous_commit', 'off', true)
+                    WHERE NOT EXISTS (
+                        SELECT FROM element e JOIN timetable.base_task b ON b.task_id = e.task_id
+                        WHERE b.kind <> 'SQL' OR e.autonomous
+                            OR e.database_connection IS NOT NULL)),
                 w.is_after
             FROM won w
             JOIN element e ON e.run_status = w.run_status
