@@ -101,6 +101,9 @@ let package = Package(
             name: "ProgramsTests", dependencies: ["Programs", "Reactor", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
+            name: "SystemdTests", dependencies: ["Systemd", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
             name: "TimetableTests",
             dependencies: ["Timetable", "TimetableSchema", "Timing", "TestSupport"],
             swiftSettings: settings),

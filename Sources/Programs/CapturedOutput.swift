@@ -11,8 +11,9 @@ public struct CapturedOutput: Sendable, Equatable {
     public private(set) var byteCount = 0
 
     /// Keeps at most `limit` bytes: three quarters from the beginning, the rest from the end.
+    /// None when `limit` is 0 or less.
     public init(limit: Int) {
-        tailLimit = max(1, limit / 4)
+        tailLimit = min(max(1, limit / 4), max(0, limit))
         headLimit = max(0, limit - tailLimit)
     }
 
@@ -26,7 +27,7 @@ public struct CapturedOutput: Sendable, Equatable {
         let room = headLimit - head.count
         head.append(contentsOf: bytes.prefix(room))
         var rest = bytes.dropFirst(room)
-        guard !rest.isEmpty else { return }
+        guard !rest.isEmpty, tailLimit > 0 else { return }
         if rest.count >= tailLimit {
             tail = Array(rest.suffix(tailLimit))
             tailStart = 0

@@ -26,41 +26,53 @@ public final class Program {
     public let pid: Int32
 
     private let pidfd: Descriptor
+    private let grace: Duration
     private let output: Capture
     private let error: Capture
     private var watch: Registration?
     private var ending: Ending?
     private let ended = Gate()
     private var killTimer: EventLoop.TimerID?
+    private var graceTimer: EventLoop.TimerID?
 
     /// Starts a program; throws when it can't be.
-    public static func start(_ invocation: Invocation) throws(SpawnError) -> Program {
+    ///
+    /// `outputGrace` is how long its output is read after its own end.
+    public static func start(
+        _ invocation: Invocation, outputGrace: Duration = outputGrace
+    ) throws(SpawnError) -> Program {
         let child = try spawn(invocation)
+        let pid = child.pid
         do throws(SystemError) {
-            return try Program(child, limit: invocation.outputLimit)
+            return try Program(child, invocation.outputLimit, outputGrace)
         } catch {
+            // Its end could not be seen: it must not run on unwatched.
+            killAndReap(pid)
             throw SpawnError(program: invocation.program, cause: error)
         }
     }
 
-    private init(_ child: consuming Child, limit: Int) throws(SystemError) {
+    private init(
+        _ child: consuming Child, _ limit: Int, _ grace: Duration
+    ) throws(SystemError) {
+        self.grace = grace
         pid = child.pid
         pidfd = Descriptor(owning: child.pidfd)
         output = Capture(Descriptor(owning: child.output), limit: limit)
         error = Capture(Descriptor(owning: child.error), limit: limit)
         try output.start()
         try error.start()
-        watch = try EventLoop.shared.register(pidfd.number, for: .readable) { [unowned self] _ in
-            reap()
-        }
+        // Keeps itself until its end: also who is not waited for is reaped.
+        watch = try EventLoop.shared.register(pidfd.number, for: .readable) { [self] _ in reap() }
     }
 
     /// Waits for the end of the program and of its output.
     public func completion() async -> Completion {
         // Not cut short by a cancelled task: whoever cancels also stops the program.
         await ended.waitUninterrupted()
-        await output.finish(within: Self.outputGrace)
-        await error.finish(within: .zero)
+        await output.closed.waitUninterrupted()
+        await error.closed.waitUninterrupted()
+        if let graceTimer { EventLoop.shared.cancelTimer(graceTimer) }
         return Completion(
             ending: ending ?? .exited(code: -1), output: output.captured, error: error.captured)
     }
@@ -83,17 +95,23 @@ public final class Program {
     }
 
     private func reap() {
-        var status: Int32 = 0
-        guard unsafe waitpid(pid, &status, WNOHANG) == pid else { return }
-        watch?.cancel()
         if let killTimer {
-            // It was told to stop: what is left of its group goes with it.
+            // It was told to stop: what is left of its group goes with it. Before it is reaped,
+            // since afterwards the number may be another group's.
             kill(-pid, SIGKILL)
             EventLoop.shared.cancelTimer(killTimer)
         }
+        var status: Int32 = 0
+        guard unsafe waitpid(pid, &status, WNOHANG) == pid else { return }
+        watch?.cancel()
+        watch = nil
         ending =
             clinux_exited(status) != 0
             ? .exited(code: clinux_exit_code(status)) : .signalled(clinux_term_signal(status))
+        graceTimer = EventLoop.shared.after(grace) { [output, error] in
+            output.cutOff()
+            error.cutOff()
+        }
         ended.open()
     }
 }
@@ -101,11 +119,12 @@ public final class Program {
 /// Reads one pipe to its end into a bounded buffer.
 @LoopActor
 private final class Capture {
+    /// Of one read; a pipe holds no more unless somebody enlarged it.
     private static let chunk = 65_536
 
     private let descriptor: Descriptor
     private var registration: Registration?
-    private let closed = Gate()
+    let closed = Gate()
     private(set) var captured: CapturedOutput
 
     init(_ descriptor: consuming Descriptor, limit: Int) {
@@ -123,23 +142,23 @@ private final class Capture {
         }
     }
 
-    /// Waits for the end of the pipe, at most `grace`.
-    func finish(within grace: Duration) async {
-        if !closed.isOpen {
-            let timer = EventLoop.shared.after(grace) { [weak self] in self?.close() }
-            await closed.waitUninterrupted()
-            EventLoop.shared.cancelTimer(timer)
-        }
+    /// Takes what lies in the pipe, and nothing after it.
+    func cutOff() {
+        read()
+        close()
     }
 
     private func read() {
+        guard !closed.isOpen else { return }
         // One read a turn, so that a flood does not keep the loop from its timers.
+        var isAtEnd = false
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Self.chunk) { buffer, count in
             let result = unsafe Glibc.read(descriptor.number, buffer.baseAddress, Self.chunk)
+            isAtEnd = result == 0 || (result < 0 && errno != EAGAIN && errno != EINTR)
             count = max(0, result)
-            if result == 0 || (result < 0 && errno != EAGAIN && errno != EINTR) { close() }
         }
         captured.append(bytes)
+        if isAtEnd { close() }
     }
 
     private func close() {

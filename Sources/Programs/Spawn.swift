@@ -39,6 +39,8 @@ public struct SpawnError: Error, Sendable, Equatable, CustomStringConvertible {
         case ENOEXEC:
             "program '\(program)' has no format that can be run; a script needs a first line "
                 + "such as #!/bin/sh"
+        case EINVAL:
+            "program '\(program)': its arguments and environment can't hold a NUL"
         case E2BIG:
             "program '\(program)': its arguments and environment are too long"
         default:
@@ -57,8 +59,14 @@ struct Child: ~Copyable {
 
 /// Starts a program in a process group of its own: posix_spawn(3), pidfd_open(2).
 ///
-/// Standard input is /dev/null, all signals are at their defaults and none is blocked.
+/// Standard input is /dev/null, no other descriptor is inherited, all signals are at their defaults and none is blocked.
 func spawn(_ invocation: Invocation) throws(SpawnError) -> Child {
+    let texts = [invocation.program] + invocation.arguments + invocation.environment
+    guard !texts.contains(where: { $0.utf8.contains(0) }) else {
+        // A C string would end there, silently.
+        throw SpawnError(
+            program: invocation.program, cause: SystemError(call: "posix_spawn", code: EINVAL))
+    }
     do throws(SystemError) {
         var outputEnds: [Int32] = [-1, -1]
         try systemCall("pipe2") { unsafe clinux_pipe(&outputEnds) }
@@ -75,9 +83,7 @@ func spawn(_ invocation: Invocation) throws(SpawnError) -> Child {
             pidfd = try systemCall("pidfd_open") { clinux_pidfd_open(pid) }
         } catch {
             // Without a pidfd its end could not be seen: it must not run on unwatched.
-            kill(-pid, SIGKILL)
-            var status: Int32 = 0
-            unsafe waitpid(pid, &status, 0)
+            killAndReap(pid)
             throw error
         }
         return Child(
@@ -85,6 +91,13 @@ func spawn(_ invocation: Invocation) throws(SpawnError) -> Child {
     } catch {
         throw SpawnError(program: invocation.program, cause: error)
     }
+}
+
+/// Ends a child at once: SIGKILL can't be ignored, so the wait is short.
+func killAndReap(_ pid: pid_t) {
+    kill(-pid, SIGKILL)
+    var status: Int32 = 0
+    while unsafe waitpid(pid, &status, 0) < 0, errno == EINTR {}
 }
 
 private func launch(
@@ -96,6 +109,8 @@ private func launch(
     unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)
     unsafe posix_spawn_file_actions_adddup2(&actions, error, 2)
+    // Not all that is open in the daemon is close-on-exec: libraries forget it.
+    _ = unsafe clinux_spawn_closes_from(&actions, 3)
 
     var attributes = posix_spawnattr_t()
     unsafe posix_spawnattr_init(&attributes)

@@ -7,13 +7,12 @@ public final class Gate {
 
     public init() {}
 
-    /// Lets all who wait go on, now and later.
+    /// Lets all who wait go on, now and later, in the order in which they came.
     public func open() {
         guard !isOpen else { return }
         isOpen = true
-        let all = actions
-        actions.removeAll()
-        for action in all.values { action() }
+        // Taken out one by one: an action may forget a later one.
+        for id in actions.keys.sorted() { actions.removeValue(forKey: id)?() }
     }
 
     /// Calls `action` when the gate opens, at once when it is open; `forget` takes that back.

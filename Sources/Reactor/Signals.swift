@@ -5,6 +5,7 @@ internal import Glibc
 @LoopActor
 public final class Signals {
     private let descriptor: Descriptor
+    private let handler: @LoopActor (Int32) -> Void
     private var registration: Registration?
 
     /// Blocks `signals` for this thread and all it starts; to be called first in `main`.
@@ -20,13 +21,22 @@ public final class Signals {
         var set = Self.mask(signals)
         descriptor = Descriptor(
             owning: try systemCall("signalfd") { unsafe clinux_signalfd(&set) })
-        let number = descriptor.number
-        registration = try EventLoop.shared.register(number, for: .readable) { _ in
-            var record = signalfd_siginfo()
-            let size = MemoryLayout<signalfd_siginfo>.size
-            while unsafe read(number, &record, size) == size {
-                handler(Int32(record.ssi_signo))
-            }
+        self.handler = handler
+        registration = try EventLoop.shared.register(descriptor.number, for: .readable) {
+            [unowned self] _ in drain()
+        }
+    }
+
+    isolated deinit {
+        registration?.cancel()
+    }
+
+    private func drain() {
+        var record = signalfd_siginfo()
+        let size = MemoryLayout<signalfd_siginfo>.size
+        // The handler may cancel: what is pending then stays pending.
+        while registration != nil, unsafe read(descriptor.number, &record, size) == size {
+            handler(Int32(record.ssi_signo))
         }
     }
 

@@ -32,6 +32,11 @@ public final class WallTimer {
         arm(at: nil)
     }
 
+    isolated deinit {
+        // An event that is already fetched must not find a timer that is gone.
+        registration?.cancel()
+    }
+
     /// Sets the instant at which `handler` is called; one in the past expires at once.
     public func arm(at instant: WallInstant?) {
         let target = min(instant ?? Self.never, Self.never)
@@ -61,5 +66,7 @@ public final class WallTimer {
         } else if code == ECANCELED {
             handler(.clockStepped)
         }
+        // Whoever does not arm it again still wants to hear of a step of the clock.
+        if armed == nil, registration != nil { arm(at: nil) }
     }
 }

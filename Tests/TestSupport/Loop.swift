@@ -16,10 +16,10 @@ private func forever() async -> Int32 {
     return 0
 }
 
-/// Runs `body` on the event loop, as the daemon does.
+/// Runs `body` and all tasks below it on the event loop, as the daemon does.
 public func onTestLoop<Value: Sendable>(
     _ body: @escaping @Sendable @LoopActor () async throws -> Value
 ) async throws -> Value {
     precondition(isLoopRunning)
-    return try await body()
+    return try await withTaskExecutorPreference(EventLoop.shared) { try await body() }
 }
