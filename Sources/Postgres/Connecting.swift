@@ -33,6 +33,8 @@ extension Connection {
         guard let started = unsafe started else {
             throw PostgresError(.connection, "libpq is out of memory")
         }
+        // The only way to the SQLSTATE of a refused connection: it stands in the verbose text.
+        unsafe PQsetErrorVerbosity(started, PQERRORS_VERBOSE)
         guard unsafe PQstatus(started) != CONNECTION_BAD else {
             let error = unsafe PostgresError.from(connection: started)
             unsafe PQfinish(started)
@@ -65,6 +67,7 @@ extension Connection {
             throw PostgresError(.connection, "the connection was closed")
         }
         unsafe connection = nil
+        unsafe PQsetErrorVerbosity(established, PQERRORS_DEFAULT)
         return try unsafe Connection(owning: established, parameters: parameters)
     }
 
@@ -77,7 +80,7 @@ extension Connection {
         case PGRES_POLLING_OK: finish(.success(()))
         case PGRES_POLLING_READING: watch(.readable)
         case PGRES_POLLING_WRITING: watch(.writable)
-        default: finish(.failure(unsafe .from(connection: connection)))
+        default: finish(.failure(.refused(unsafe String(cString: PQerrorMessage(connection)))))
         }
     }
 

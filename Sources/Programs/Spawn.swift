@@ -59,7 +59,8 @@ struct Child: ~Copyable {
 
 /// Starts a program in a process group of its own: posix_spawn(3), pidfd_open(2).
 ///
-/// Standard input is /dev/null, no other descriptor is inherited, all signals are at their defaults and none is blocked.
+/// Standard input is /dev/null, no other descriptor is inherited, all signals are at their
+/// defaults and none is blocked.
 func spawn(_ invocation: Invocation) throws(SpawnError) -> Child {
     let texts = [invocation.program] + invocation.arguments + invocation.environment
     guard !texts.contains(where: { $0.utf8.contains(0) }) else {

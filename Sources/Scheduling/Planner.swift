@@ -193,7 +193,7 @@ public struct Planner: Sendable {
         }
     }
 
-    /// `@after`: the delay counts from the end of the last run, at first from when it was scheduled.
+    /// `@after`: the delay counts from the end of the last run; the first is due at once.
     private mutating func learnAfter(_ config: PlannedConfig, delay: Int64) {
         switch config.lastRun {
         case .none: fires.set(config.id, at: config.scheduledSince)

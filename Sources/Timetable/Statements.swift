@@ -217,8 +217,9 @@ enum Statements {
     /// What the runs that worker $1 claimed in this very transaction have to do, after a claim in
     /// the same batch: one row for each invocation, in order. now() is when the transaction began.
     ///
-    /// When all of it is SQL in this database, the claim need not reach the disk by itself: it does
-    /// before, or with, the first COMMIT of the runs, and a server that crashes earlier forgets both.
+    /// When all of it is SQL in this database, the claim need not reach the disk by itself: it
+    /// does before, or with, the first COMMIT of the runs, and a server that crashes earlier
+    /// forgets both.
     ///
     /// No function in SQL: that would be planned anew each time.
     private static func work(_ name: String, of configs: String) -> Statement {

@@ -119,7 +119,8 @@ import Timing
             what: "all are missed when the latest is later", last: 100, now: 490,
             missed: (200, 400, 3)),
         Gap(
-            what: "without a claim it counts from scheduled_since", now: 290, missed: (100, 200, 2)),
+            what: "without a claim it counts from scheduled_since", now: 290,
+            missed: (100, 200, 2)),
         Gap(
             what: "ONCE runs the latest, however late", misfire: .once, last: 100, now: 490,
             claims: [400], missed: (200, 300, 2)),

@@ -44,10 +44,13 @@ struct Served {
 
                 """
         }
+        // Live, unless the columns say it.
+        let saysLive = columns.hasSuffix("live")
+        let allColumns = saysLive ? columns : "live, " + columns
+        let allValues = saysLive ? values : "true, " + values
         sql += """
-            INSERT INTO timetable.chain_execution_config (
-                chain_id, chain_name, \(columns.hasSuffix("live") ? "" : "live, ")\(columns))
-            SELECT chain_id, '\(name)', \(columns.hasSuffix("live") ? "" : "true, ")\(values) FROM timetable.task_chain
+            INSERT INTO timetable.chain_execution_config (chain_id, chain_name, \(allColumns))
+            SELECT chain_id, '\(name)', \(allValues) FROM timetable.task_chain
             JOIN timetable.base_task USING (task_id) WHERE base_task.name = '\(name) 0'
             RETURNING chain_execution_config;
             """
