@@ -123,7 +123,7 @@ extension Daemon {
         var options = ProcessID.variable("PGOPTIONS").map { $0 + " " } ?? ""
         options += "-c timetable.client_name=\(name)"
         let session = try await Connection.open(
-            settings.connection
+            (embedded?.connection ?? settings.connection)
                 .with("application_name", "carillon \(settings.name) \(purpose)")
                 .with("options", options))
         let backend = session.backend
