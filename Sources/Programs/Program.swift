@@ -31,7 +31,8 @@ public final class Program {
     private let error: Capture
     private var watch: Registration?
     private var ending: Ending?
-    private let ended = Gate()
+    /// Open when the program has ended; some of its output may still be on its way.
+    public let ended = Gate()
     private var killTimer: EventLoop.TimerID?
     private var graceTimer: EventLoop.TimerID?
 
@@ -86,6 +87,12 @@ public final class Program {
         if killTimer == nil {
             killTimer = EventLoop.shared.after(grace) { [weak self] in self?.killNow() }
         }
+    }
+
+    /// A signal to the program alone, not to its group; nothing when it has ended.
+    public func send(_ signal: Int32) {
+        guard ending == nil else { return }
+        kill(pid, signal)
     }
 
     /// SIGKILL to the whole group at once.

@@ -42,6 +42,9 @@ public final class Daemon {
     var hasServed = false
     private(set) var isFinished = false
 
+    /// The private server, when we serve one.
+    private(set) var embedded: EmbeddedServer?
+
     private let jobs = Inbox<Job>()
     private var signals: Signals?
     private var statusTimer: EventLoop.TimerID?
@@ -79,10 +82,16 @@ public final class Daemon {
         } catch {
             throw StartFailure(.other, "the daemon can't watch signals or time: \(error)")
         }
+        defer {
+            signals?.cancel()
+            timer?.cancel()
+        }
+        guard try await startEmbedded() else { return }
         await withDiscardingTaskGroup { group in
             // The log outlives everything else: it is closed when all others are done.
             group.addTask { await self.log.run() }
             group.addTask { await self.keepConnected() }
+            if let embedded { group.addTask { await embedded.watch(until: self.stopping) } }
             while !isFinished {
                 let job = await jobs.next()
                 group.addTask { await job() }
@@ -90,9 +99,21 @@ public final class Daemon {
         }
         pool.closeIdle()
         link?.close()
-        signals?.cancel()
-        timer?.cancel()
+        await embedded?.stop()
         if let failure { throw failure }
+    }
+
+    /// Starts the private server, if there is to be one; false when we were told to stop meanwhile.
+    private func startEmbedded() async throws(StartFailure) -> Bool {
+        guard let directory = settings.embeddedDirectory else { return true }
+        do throws(StartFailure) {
+            embedded = try await EmbeddedServer.start(
+                in: directory, sessions: settings.sqlConnections, logger: logger, until: stopping)
+            return true
+        } catch {
+            if stopping.isOpen { return false }
+            throw error
+        }
     }
 
     /// Runs `job` as a child of the daemon's task group.

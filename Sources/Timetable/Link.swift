@@ -132,7 +132,7 @@ extension Daemon {
             options += " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
         }
         let session = try await Connection.open(
-            settings.connection
+            (embedded?.connection ?? settings.connection)
                 .with("application_name", "carillon \(settings.name) \(purpose)")
                 .with("options", options))
         let backend = session.backend

@@ -5,6 +5,8 @@ public import Postgres
 public struct Settings: Sendable {
     /// How to reach the database.
     public var connection: ConnectionParameters
+    /// The directory of a private server, which is used in place of `connection`.
+    public var embeddedDirectory: String?
     /// The worker's name, unique among the daemons of a database.
     public var name: String
     /// Keep trying when the database can't be reached at start.

@@ -16,6 +16,23 @@ enum Statements {
     static let lockInstallation = Statement(
         nil, "SELECT pg_advisory_xact_lock(hashtextextended('carillon schema', 0))")
 
+    // MARK: A private server
+
+    static let embeddedState = Statement(
+        nil,
+        """
+        SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1),
+            EXISTS (SELECT FROM pg_database WHERE datname = $2)
+        """)
+    static func createRole(_ name: String) -> Statement {
+        Statement(nil, "CREATE ROLE \(name.quotedIdentifier) LOGIN")
+    }
+    static func createDatabase(_ name: String, owner: String) -> Statement {
+        Statement(
+            nil,
+            "CREATE DATABASE \(name.quotedIdentifier) OWNER \(owner.quotedIdentifier)")
+    }
+
     // MARK: Sessions
 
     static let begin = Statement("begin", "BEGIN")

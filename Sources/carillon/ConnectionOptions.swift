@@ -30,9 +30,13 @@ struct ConnectionOptions: ParsableArguments {
             """)
     var password: String?
 
+    private var parts: [String?] { [host, port.map { "\($0)" }, dbname, user, password] }
+
+    /// Whether the command line says anything about a connection.
+    var isGiven: Bool { connection != nil || parts.contains { $0 != nil } }
+
     mutating func validate() throws {
-        let others = [host, port.map { "\($0)" }, dbname, user, password]
-        if connection != nil, others.contains(where: { $0 != nil }) {
+        if connection != nil, parts.contains(where: { $0 != nil }) {
             throw ValidationError(
                 "--connection says it all: leave out --host, --port, --dbname, --user, --password")
         }
@@ -57,6 +61,20 @@ struct ConnectionOptions: ParsableArguments {
         add("user", user, "PGUSER", "scheduler")
         add("password", password, "PGPASSWORD", nil)
         return ConnectionParameters(keywords)
+    }
+
+    /// Takes libpq's variables out of the environment: none of them is meant for a private server.
+    static func forgetVariables() {
+        var names: [String] = []
+        var position = unsafe environ
+        while let entry = unsafe position.pointee {
+            let text = unsafe String(cString: entry)
+            if text.hasPrefix("PG"), let end = text.firstIndex(of: "=") {
+                names.append(String(text[..<end]))
+            }
+            unsafe position += 1
+        }
+        for name in names { unsafe unsetenv(name) }
     }
 
     private static func variable(_ name: String) -> String? {

@@ -19,6 +19,14 @@ struct Serve: ParsableCommand {
     @OptionGroup(title: "Connection") var connection: ConnectionOptions
 
     @Option(
+        help: ArgumentHelp(
+            """
+            Serve a private PostgreSQL in this directory: made at the first start, reached by a \
+            unix socket only, stopped with the daemon. Needs PostgreSQL 12 or newer installed.
+            """, valueName: "dir"))
+    var embedded: String?
+
+    @Option(
         name: [.customShort("c"), .long],
         help: "Name of this worker, unique in its database (the host's name).")
     var name: String?
@@ -63,6 +71,14 @@ struct Serve: ParsableCommand {
         guard (1_024...67_108_864).contains(outputLimit) else {
             throw ValidationError("--output-limit must be from 1024 to 67108864 bytes")
         }
+        if let embedded {
+            guard !connection.isGiven else {
+                throw ValidationError(
+                    "--embedded brings its own server: leave out --connection, --host, --port, "
+                        + "--dbname, --user, --password")
+            }
+            guard !embedded.isEmpty else { throw ValidationError("--embedded needs a directory") }
+        }
         if let name, name.isEmpty || name.utf8.count > 200 {
             throw ValidationError("--name must have 1 to 200 bytes")
         }
@@ -74,6 +90,7 @@ struct Serve: ParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         // The time zone of configs is the database's, not the one of whoever started the daemon.
         unsafe unsetenv("PGTZ")
+        if embedded != nil { ConnectionOptions.forgetVariables() }
         let settings = self.settings
         let level: Logger.Level = verbose ? .debug : .info
         ConnectionOptions.hidePassword()
@@ -91,6 +108,7 @@ struct Serve: ParsableCommand {
 
     private var settings: Settings {
         var settings = Settings(connection: connection.parameters, name: name ?? Self.hostName)
+        settings.embeddedDirectory = embedded
         settings.waitsForDatabase = wait
         settings.drainTimeout = .seconds(drainTimeout)
         settings.maxRuns = maxRuns
