@@ -9,7 +9,8 @@ extension Connection {
         _ parameters: ConnectionParameters, deadline: Duration = .seconds(10)
     ) async throws(PostgresError) -> Connection {
         let resolved = try await parameters.withAddresses(deadline: deadline)
-        let attempt = try ConnectionAttempt(resolved)
+        // Swift's strings are UTF-8, whatever the database or the environment prefers.
+        let attempt = try ConnectionAttempt(resolved.with("client_encoding", "UTF8"))
         let outcome = await withCheckedContinuation { continuation in
             attempt.start(deadline: deadline) { continuation.resume(returning: $0) }
         }

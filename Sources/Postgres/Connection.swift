@@ -14,7 +14,7 @@ public import Reactor
     /// One answer that the server still owes.
     private enum Expected {
         case preparation(of: String)
-        case command
+        case command(isPrepared: Bool)
         case sync
     }
 
@@ -30,6 +30,8 @@ public import Reactor
     private var registration: Registration?
     private var pending = Deque<Pending>()
     private var prepared: Set<String> = []
+    /// Part of the names on the server: a new one when they may be gone, since some may not be.
+    private var generation = 0
     private var script: Script?
     private var isConsuming = false
 
@@ -137,16 +139,16 @@ public import Reactor
     ) {
         if let ended { return answer(.failure(ended)) }
         precondition(script == nil, "a script is under way on this connection")
-        var batch = Pending(expected: [], answer: answer)
         for command in commands {
-            guard queue(command, into: &batch.expected) else {
-                return lose(unsafe .from(connection: connection), alsoAnswer: answer)
-            }
+            if let refusal = command.refusal { return answer(.failure(refusal)) }
         }
-        guard unsafe PQpipelineSync(connection) == 1 else {
+        var batch = Pending(expected: [], answer: answer)
+        guard prepare(commands, into: &batch.expected),
+            commands.allSatisfy({ queue($0, into: &batch.expected) }),
+            sync(into: &batch.expected)
+        else {
             return lose(unsafe .from(connection: connection), alsoAnswer: answer)
         }
-        batch.expected.append(.sync)
         batch.deadline = deadline.map { limit in
             EventLoop.shared.after(limit) { [weak self] in
                 self?.lose(
@@ -157,26 +159,44 @@ public import Reactor
         flush()
     }
 
+    private func sync(into expected: inout Deque<Expected>) -> Bool {
+        expected.append(.sync)
+        return unsafe PQpipelineSync(connection) == 1
+    }
+
+    /// Prepares what is not prepared yet, before a Sync of its own: a failure in the batch must not
+    /// take the preparation with it, on which batches behind it already rely.
+    private func prepare(_ commands: [Command], into expected: inout Deque<Expected>) -> Bool {
+        let known = expected.count
+        for command in commands {
+            guard let name = command.statement.name, prepared.insert(name).inserted else {
+                continue
+            }
+            expected.append(.preparation(of: name))
+            let sent = unsafe PQsendPrepare(
+                connection, serverName(name), command.statement.sql, 0, nil)
+            guard sent == 1 else { return false }
+        }
+        return expected.count == known || sync(into: &expected)
+    }
+
+    /// A name that no task uses by accident.
+    private func serverName(_ name: String) -> String {
+        "carillon_\(generation)_\(name)"
+    }
+
     private func queue(_ command: Command, into expected: inout Deque<Expected>) -> Bool {
         let statement = command.statement
+        expected.append(.command(isPrepared: statement.name != nil))
         guard let name = statement.name else {
-            expected.append(.command)
             return unsafe command.withParameters { count, values in
                 unsafe PQsendQueryParams(
                     connection, statement.sql, count, nil, values, nil, nil, 0) == 1
             }
         }
-        // Marked at once, so that a second use in flight does not prepare it again; taken back
-        // when the preparation fails.
-        if prepared.insert(name).inserted {
-            expected.append(.preparation(of: name))
-            guard unsafe PQsendPrepare(connection, name, statement.sql, 0, nil) == 1 else {
-                return false
-            }
-        }
-        expected.append(.command)
         return unsafe command.withParameters { count, values in
-            unsafe PQsendQueryPrepared(connection, name, count, values, nil, nil, 0) == 1
+            unsafe PQsendQueryPrepared(
+                connection, serverName(name), count, values, nil, nil, 0) == 1
         }
     }
 
@@ -219,16 +239,25 @@ public import Reactor
     }
 
     private func take(_ rows: Rows, _ status: ExecStatusType, _ result: OpaquePointer) {
-        guard !pending.isEmpty, let expected = pending[0].expected.popFirst() else { return }
+        guard let expected = pending.first?.expected.first else { return }
         if status == PGRES_PIPELINE_SYNC {
-            return finishFirst()
+            pending[0].expected.removeFirst()
+            if pending[0].expected.isEmpty { finishFirst() }
+            return
         }
+        // An error in place of a Sync is that of the commit; the Sync itself still comes.
+        if case .sync = expected {} else { pending[0].expected.removeFirst() }
         let succeeded =
             status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY
-        if case .preparation(let name) = expected {
+        switch expected {
+        case .preparation(let name):
             if !succeeded { prepared.remove(name) }
-        } else if succeeded {
-            pending[0].rows.append(rows)
+        case .command:
+            if succeeded {
+                pending[0].rows.append(rows)
+                noticeDropped(rows.commandTag)
+            }
+        case .sync: break
         }
         guard !succeeded, pending[0].failure == nil, status != PGRES_PIPELINE_ABORTED else {
             return
@@ -239,10 +268,19 @@ public import Reactor
         }
         let failure = unsafe PostgresError.from(result)
         pending[0].failure = failure
-        if failure.sqlstate == "26000" {
-            // The statement is gone (DISCARD ALL, DEALLOCATE): the next use prepares all anew.
-            prepared.removeAll()
+        if failure.sqlstate == "26000", case .command(isPrepared: true) = expected {
+            forgetPrepared()
         }
+    }
+
+    /// What was prepared is gone when a task has dropped it.
+    private func noticeDropped(_ commandTag: String) {
+        if commandTag == "DISCARD ALL" || commandTag == "DEALLOCATE ALL" { forgetPrepared() }
+    }
+
+    private func forgetPrepared() {
+        prepared.removeAll()
+        generation += 1
     }
 
     private func finishFirst() {
@@ -288,6 +326,7 @@ public import Reactor
     ) {
         if let ended { return answer(.failure(ended)) }
         precondition(isIdle, "a script needs the connection for itself")
+        if let refusal = Command(sql: sql).refusal { return answer(.failure(refusal)) }
         guard unsafe PQexitPipelineMode(connection) == 1,
             unsafe PQsendQuery(connection, sql) == 1
         else {
@@ -310,6 +349,7 @@ public import Reactor
             switch unsafe PQresultStatus(result) {
             case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
                 script?.rows.append(rows)
+                noticeDropped(rows.commandTag)
             case PGRES_COPY_IN, PGRES_COPY_BOTH:
                 refuseCopy("FROM STDIN")
                 unsafe PQputCopyEnd(connection, "COPY FROM STDIN is not possible in a task")

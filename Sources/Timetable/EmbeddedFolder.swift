@@ -195,7 +195,7 @@ struct ServerUser: Sendable, Equatable {
     }
 
     /// Who started us.
-    static var ourselves: ServerUser? { read(unsafe getpwuid(geteuid())) }
+    static var ourselves: ServerUser? { unsafe read(getpwuid(geteuid())) }
 
     /// Us, or if we are root: the owner of the cluster that is there, else `postgres`, else
     /// `nobody`.
@@ -220,9 +220,7 @@ struct ServerUser: Sendable, Equatable {
                 "\(data) belongs to root, and PostgreSQL does not run as root: give the "
                     + "directory to the user that it was made for, such as postgres")
         }
-        let candidates = [
-            owner, read(unsafe getpwnam("postgres")), read(unsafe getpwnam("nobody")),
-        ]
+        let candidates = unsafe [owner, read(getpwnam("postgres")), read(getpwnam("nobody"))]
         guard let user = candidates.lazy.compactMap(\.self).first(where: { $0.uid != 0 }) else {
             throw StartFailure(
                 .other,
@@ -237,7 +235,7 @@ struct ServerUser: Sendable, Equatable {
         guard unsafe lstat(path, &status) == 0 else {
             throw StartFailure(.other, "\(path): \(unsafe String(cString: strerror(errno)))")
         }
-        return read(unsafe getpwuid(status.st_uid))
+        return unsafe read(getpwuid(status.st_uid))
             ?? ServerUser(uid: status.st_uid, gid: status.st_gid, name: "\(status.st_uid)")
     }
 

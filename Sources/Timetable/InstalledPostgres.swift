@@ -92,7 +92,8 @@ struct InstalledPostgres: Sendable, Equatable {
     }
 
     private static func isExecutable(_ path: String) -> Bool {
-        path.hasPrefix("/") && unsafe access(path, X_OK) == 0
+        guard path.hasPrefix("/") else { return false }
+        return unsafe access(path, X_OK) == 0
     }
 
     private static func expand(_ pattern: String) -> [String] {
