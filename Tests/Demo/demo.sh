@@ -21,7 +21,7 @@ finish() {
 trap finish EXIT
 trap 'exit 0' INT TERM
 
-"$carillon" serve --embedded "$folder" --name demo >"$log" 2>&1 &
+"$carillon" serve --embedded "$folder" --name demo -v >"$log" 2>&1 &
 daemon=$!
 
 connection=

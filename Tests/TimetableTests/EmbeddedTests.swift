@@ -116,13 +116,13 @@ struct EmbeddedTests {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         try FileManager.default.createDirectory(
             atPath: folder + "/data", withIntermediateDirectories: false)
-        try "9.6\n".write(toFile: folder + "/data/PG_VERSION", atomically: false, encoding: .utf8)
+        try "11\n".write(toFile: folder + "/data/PG_VERSION", atomically: false, encoding: .utf8)
         if geteuid() == 0 {
             _ = try await runProgram("/bin/chown", ["-R", "nobody", folder + "/data"])
         }
         let daemon = try DaemonProcess(["serve", "--embedded", folder])
         #expect(try await daemon.waitForExit(within: .seconds(30)) == .exited(8))
-        #expect(daemon.lines.contains { $0.text.contains("holds a cluster of PostgreSQL 9") })
+        #expect(daemon.lines.contains { $0.text.contains("holds a cluster of PostgreSQL 11") })
     }
 
     @Test(arguments: [
