@@ -149,14 +149,19 @@ public import Reactor
         else {
             return lose(unsafe .from(connection: connection), alsoAnswer: answer)
         }
-        batch.deadline = deadline.map { limit in
-            EventLoop.shared.after(limit) { [weak self] in
-                self?.lose(
-                    PostgresError(.timedOut, "no answer from the server within \(limit)"))
-            }
-        }
+        enqueue(batch, deadline: deadline)
+    }
+
+    private func enqueue(_ batch: consuming Pending, deadline: Duration?) {
+        batch.deadline = deadline.map(giveUp(after:))
         pending.append(batch)
         flush()
+    }
+
+    private func giveUp(after limit: Duration) -> EventLoop.TimerID {
+        EventLoop.shared.after(limit) { [weak self] in
+            self?.lose(PostgresError(.timedOut, "no answer from the server within \(limit)"))
+        }
     }
 
     private func sync(into expected: inout Deque<Expected>) -> Bool {
@@ -198,6 +203,24 @@ public import Reactor
             unsafe PQsendQueryPrepared(
                 connection, serverName(name), count, values, nil, nil, 0) == 1
         }
+    }
+
+    /// Prepares statements before they are used: later a task may have taken the right to.
+    public func prepare(
+        _ statements: [Statement], deadline: Duration? = nil
+    ) async throws(PostgresError) {
+        if let ended { throw ended }
+        let outcome = await withCheckedContinuation { continuation in
+            var batch = Pending(expected: []) { continuation.resume(returning: $0) }
+            guard prepare(statements.map { Command($0) }, into: &batch.expected),
+                sync(into: &batch.expected)
+            else {
+                return lose(
+                    unsafe .from(connection: connection), alsoAnswer: batch.answer)
+            }
+            enqueue(batch, deadline: deadline)
+        }
+        _ = try outcome.get()
     }
 
     // MARK: Answers
@@ -333,12 +356,7 @@ public import Reactor
             return lose(unsafe .from(connection: connection), alsoAnswer: answer)
         }
         script = Script(answer: answer)
-        script?.deadline = deadline.map { limit in
-            EventLoop.shared.after(limit) { [weak self] in
-                self?.lose(
-                    PostgresError(.timedOut, "no answer from the server within \(limit)"))
-            }
-        }
+        script?.deadline = deadline.map(giveUp(after:))
         flush()
     }
 

@@ -32,7 +32,7 @@ enum EmbeddedScripts {
         """
 
     /// Stops a server that an earlier life left running, tells its process on stdout, and removes
-    /// what a dead one left: with its number in use again, it would keep the next one from starting.
+    /// what a dead one left: with its number in use again, it would keep the next from starting.
     ///
     /// A server is known by its working directory, which is its cluster: a process number alone
     /// may be anybody's by now.

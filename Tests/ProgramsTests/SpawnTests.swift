@@ -103,8 +103,12 @@ import Testing
         var path = row.program
         if let first = path.first, first != "/" { path = "\(folder)/\(path)" }
         if let mode = row.mode {
-            try Data(row.content.utf8).write(to: URL(filePath: path))
-            unsafe chmod(path, mode_t(mode))
+            // By a process of its own: a child that another test starts while we write would hold
+            // the file open, and its execution would fail with ETXTBSY.
+            _ = try await runProgram(
+                "/bin/sh",
+                ["-c", "cat >\"$1\" && chmod \"$2\" \"$1\"", "sh", path, String(mode, radix: 8)],
+                stdin: row.content)
         }
         let invocation = Invocation(program: path, arguments: row.arguments)
         let error = await #expect(throws: SpawnError.self) {

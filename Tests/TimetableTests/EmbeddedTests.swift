@@ -73,9 +73,10 @@ struct EmbeddedTests {
         let closed = try makeTemporaryFolder("carillon-closed")
         defer { try? FileManager.default.removeItem(atPath: closed) }
         try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: closed)
-        let folder = closed + "/inner/db"
+        let inner = closed + "/inner"
+        let folder = inner + "/db"
         try FileManager.default.createDirectory(
-            atPath: closed + "/inner", withIntermediateDirectories: false,
+            atPath: inner, withIntermediateDirectories: false,
             attributes: [.posixPermissions: 0o700])
         let (daemon, connection) = try await Self.serve(folder)
         let user = try await Self.psql(connection, "SELECT current_user")
@@ -114,11 +115,12 @@ struct EmbeddedTests {
     @Test func aClusterOfAnotherVersionIsRefused() async throws {
         let folder = try makeTemporaryFolder("carillon-old")
         defer { try? FileManager.default.removeItem(atPath: folder) }
+        let cluster = folder + "/data"
         try FileManager.default.createDirectory(
-            atPath: folder + "/data", withIntermediateDirectories: false)
-        try "11\n".write(toFile: folder + "/data/PG_VERSION", atomically: false, encoding: .utf8)
+            atPath: cluster, withIntermediateDirectories: false)
+        try "11\n".write(toFile: cluster + "/PG_VERSION", atomically: false, encoding: .utf8)
         if geteuid() == 0 {
-            _ = try await runProgram("/bin/chown", ["-R", "nobody", folder + "/data"])
+            _ = try await runProgram("/bin/chown", ["-R", "nobody", cluster])
         }
         let daemon = try DaemonProcess(["serve", "--embedded", folder])
         #expect(try await daemon.waitForExit(within: .seconds(30)) == .exited(8))
