@@ -143,9 +143,11 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     }
 
     private func takeForeign() {
-        let jobs = foreign.withLock { jobs in
+        let jobs = foreign.withLock { jobs -> [UnownedJob] in
+            // Given away whole: to keep the capacity would copy it every time.
+            guard !jobs.isEmpty else { return [] }
             let taken = jobs
-            jobs.removeAll(keepingCapacity: true)
+            jobs = []
             return taken
         }
         local.append(contentsOf: jobs)

@@ -29,7 +29,7 @@ struct ExecutorTests {
                     for _ in 0..<2_000 { onLoop { counter.value += 1 } }
                 }
             }
-            try await eventually("all arrived") { counter.value == 16_000 }
+            try await eventually(within: .seconds(60), "all arrived") { counter.value == 16_000 }
         }
     }
 
