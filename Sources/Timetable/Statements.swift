@@ -4,11 +4,14 @@ internal import Postgres
 enum Statements {
     // MARK: Schema
 
+    /// From the catalogs, not by to_regnamespace(): that one answers from the session's cache, which
+    /// does not learn of another's commit while we wait for an advisory lock.
     static let schemaState = Statement(
         nil,
         """
-        SELECT to_regnamespace('timetable') IS NOT NULL,
-            to_regclass('timetable.schema_version') IS NOT NULL,
+        SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'timetable'),
+            EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'timetable' AND c.relname = 'schema_version'),
             has_database_privilege(current_database(), 'CREATE'), current_user, current_database()
         """)
     static let schemaVersion = Statement(

@@ -132,8 +132,23 @@ struct FaultTests {
 
     @Test func twoDaemonsInstallOneSchema() async throws {
         let database = try await PrivateCluster.database("install")
+        // Held until both have seen no schema and wait for their turn.
+        async let holder: String? = try? database.psql(
+            """
+            BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('carillon schema', 0));
+            SELECT pg_sleep(60)
+            """)
         async let first = Served.on(database, name: "worker001")
         async let second = Served.on(database, name: "worker002")
+        let locks = """
+            FROM pg_locks JOIN pg_database d ON d.oid = database
+            WHERE locktype = 'advisory' AND datname = current_database()
+            """
+        try await eventually(within: .seconds(30), "both wait for the lock") {
+            try await database.psql("SELECT count(*) \(locks) AND NOT granted") == "2"
+        }
+        try await database.psql("SELECT pg_terminate_backend(pid) \(locks) AND granted")
+        _ = await holder
         let both = try await [first, second]
         let installed = both.count { served in
             served.daemon.lines.contains { $0.text.contains("installed the schema") }
