@@ -4,8 +4,8 @@ internal import Postgres
 enum Statements {
     // MARK: Schema
 
-    /// From the catalogs, not by to_regnamespace(): that one answers from the session's cache, which
-    /// does not learn of another's commit while we wait for an advisory lock.
+    /// From the catalogs, not by to_regnamespace(): that one answers from the session's cache,
+    /// which does not learn of another's commit while we wait for an advisory lock.
     static let schemaState = Statement(
         nil,
         """
