@@ -81,16 +81,29 @@ extension Completion {
             case .signalled(let signal): "ended by signal \(signal)"
             }
         let lines = error.text.split(whereSeparator: \.isNewline)
-        let marks = ["FATAL:  ", "PANIC:  ", "error: "]
-        let serious = lines.filter { line in marks.contains { line.contains($0) } }
-        guard !lines.isEmpty else { return how }
-        let said = (serious.isEmpty ? lines : serious).suffix(3).map { line in
-            // Time and process number of a server's line are of no use here.
-            marks.first { line.contains($0) }.flatMap { mark in
-                line.firstRange(of: mark).map { line[$0.upperBound...] }
-            } ?? line
+        let serious = lines.filter { line in Self.isSerious(line) }
+        let words = (serious.isEmpty ? lines : serious).suffix(3).map(Self.withoutPrefix)
+        return ([how] + (words.isEmpty ? [] : [words.joined(separator: "; ")]))
+            .joined(separator: ", ")
+    }
+
+    /// What stands before the text of a message: time, process and severity are of no use here.
+    private static let severities = ["FATAL:  ", "PANIC:  ", "LOG:  ", "error: "]
+
+    private static func isSerious(_ line: Substring) -> Bool {
+        // What is wrong in postgresql.conf comes as LOG, before a FATAL that does not say it.
+        let isSetting = [
+            "invalid value for parameter", "unrecognized configuration", "syntax error",
+        ]
+        .contains { line.contains($0) }
+        return isSetting || severities.contains { $0 != "LOG:  " && line.contains($0) }
+    }
+
+    private static func withoutPrefix(_ line: Substring) -> Substring {
+        for severity in severities {
+            if let range = line.firstRange(of: severity) { return line[range.upperBound...] }
         }
-        return "\(how), \(said.joined(separator: "; "))"
+        return line
     }
 }
 

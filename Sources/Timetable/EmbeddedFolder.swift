@@ -145,6 +145,16 @@ final class EmbeddedFolder {
         }
     }
 
+    /// A text of the server's, with the directory where the server only knows its descriptors.
+    func named(_ text: String) -> String {
+        var named = text
+        for (descriptor, path) in [("/proc/self/fd/8", socket), ("/proc/self/fd/9", data)] {
+            named = named.split(separator: descriptor, omittingEmptySubsequences: false)
+                .joined(separator: path)
+        }
+        return named
+    }
+
     /// The new cluster is complete.
     func finish() throws(StartFailure) {
         if unsafe rename(unfinished, data) != 0 {

@@ -62,6 +62,11 @@ enum EmbeddedScripts {
                 sleep 0.1
             done
         fi
+        # One that we may not look at could be the server: then PostgreSQL itself has to say no.
+        process=/proc/$pid
+        if [ -d "$process" ] && ! [ -e "$process/cwd" ] && grep -q . "$process/cmdline"; then
+            read -r name <"$process/comm" && [ "$name" = postgres ] && exit 0
+        fi
         rm -f "$cluster/postmaster.pid" /proc/self/fd/8/.s.PGSQL.5432 \\
             /proc/self/fd/8/.s.PGSQL.5432.lock
         """

@@ -202,7 +202,7 @@ final class EmbeddedServer {
                 throw StartFailure(
                     .unreachable,
                     "the private server in \(folder.path) did not start: "
-                        + (await started.completion().lastWords))
+                        + folder.named(await started.completion().lastWords))
             }
             let now = MonotonicInstant.now()
             guard now < deadline else {
@@ -226,7 +226,7 @@ final class EmbeddedServer {
             if let program {
                 await stopping.wait(orFor: program.ended)
                 if stopping.isOpen { return }
-                let words = await program.completion().lastWords
+                let words = folder.named(await program.completion().lastWords)
                 logger.error("the private server ended (\(words)); starting it again")
             }
             do throws(StartFailure) {
