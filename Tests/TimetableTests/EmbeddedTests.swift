@@ -36,7 +36,7 @@ struct EmbeddedTests {
         let left = try FileManager.default.contentsOfDirectory(atPath: embedded.folder)
         #expect(Set(left) == ["data", "socket"])
         let sockets = try FileManager.default.contentsOfDirectory(
-            atPath: embedded.folder + "/socket")
+            atPath: "\(embedded.folder)/socket")
         #expect(sockets == [])
     }
 
@@ -90,7 +90,7 @@ struct EmbeddedTests {
             embedded.asServerUser + ["/bin/sh", "-c", "echo up; exec sleep 600"],
             program: "setpriv")
         try await other.waitForLine(containing: "up")
-        let file = embedded.folder + "/data/postmaster.pid"
+        let file = "\(embedded.folder)/data/postmaster.pid"
         try "\(other.pid)\n".write(toFile: file, atomically: false, encoding: .utf8)
         try await embedded.serve()
         #expect(other.end == nil)
@@ -154,17 +154,18 @@ struct EmbeddedTests {
             let daemon = try DaemonProcess(["serve", "--embedded", embedded.folder])
             try await daemon.waitForLine(
                 containing: "making a database cluster", within: .seconds(30))
+            // A fault at some point of what initdb does: no event marks it.
             try await Task.sleep(for: .milliseconds(milliseconds))
             daemon.terminate()
             #expect(try await daemon.waitForExit(within: .seconds(60)) == .exited(0))
             #expect(embedded.processes == [])
-            let unfinished = embedded.folder + "/data.new"
+            let unfinished = "\(embedded.folder)/data.new"
             #expect(!FileManager.default.fileExists(atPath: unfinished))
-            try? FileManager.default.removeItem(atPath: embedded.folder + "/data")
+            try? FileManager.default.removeItem(atPath: "\(embedded.folder)/data")
         }
         // What a daemon that was killed while it made the cluster leaves.
         try FileManager.default.createDirectory(
-            atPath: embedded.folder + "/data.new/base", withIntermediateDirectories: true)
+            atPath: "\(embedded.folder)/data.new/base", withIntermediateDirectories: true)
         try await embedded.serve()
         try await embedded.stop()
     }
@@ -176,7 +177,7 @@ struct EmbeddedPlaceTests {
     @Test(.enabled(if: geteuid() == 0)) func theDirectoriesAboveMayBeClosed() async throws {
         let embedded = try Embedded("closed/db")
         try embedded.makeParent(mode: 0o700)
-        let data = embedded.folder + "/data"
+        let data = "\(embedded.folder)/data"
         try await embedded.serve()
         let probe = try await runProgram("setpriv", embedded.asServerUser + ["ls", data])
         #expect(probe.end != .exited(0), "else this test shows nothing")
@@ -199,13 +200,13 @@ struct EmbeddedPlaceTests {
     @Test(.enabled(if: geteuid() == 0)) func anOrdinaryUserServesWithHisOwnRights() async throws {
         let embedded = try Embedded("db", user: "nobody")
         try await embedded.serve()
-        let owner = try FileManager.default.attributesOfItem(atPath: embedded.folder + "/data")
+        let owner = try FileManager.default.attributesOfItem(atPath: "\(embedded.folder)/data")
         #expect(owner[.ownerAccountName] as? String == "nobody")
         try await embedded.stop()
         embedded.user = nil
         try await embedded.serve()
         #expect(try await embedded.psql("SELECT current_user") == "scheduler")
-        let again = try FileManager.default.attributesOfItem(atPath: embedded.folder + "/data")
+        let again = try FileManager.default.attributesOfItem(atPath: "\(embedded.folder)/data")
         #expect(again[.ownerAccountName] as? String == "nobody")
         try await embedded.stop()
     }
@@ -243,7 +244,7 @@ struct EmbeddedFailureTests {
         version: String, end: ProgramEnd, says: String
     ) async throws {
         let embedded = try Embedded()
-        let cluster = embedded.folder + "/data"
+        let cluster = "\(embedded.folder)/data"
         try FileManager.default.createDirectory(
             atPath: cluster, withIntermediateDirectories: true)
         try "\(version)\n".write(
@@ -260,7 +261,7 @@ struct EmbeddedFailureTests {
         let embedded = try Embedded()
         try await embedded.serve()
         try await embedded.stop()
-        let file = embedded.folder + "/data/postgresql.conf"
+        let file = "\(embedded.folder)/data/postgresql.conf"
         let settings = try String(contentsOfFile: file, encoding: .utf8)
         try (settings + "shared_buffers = plenty\n").write(
             toFile: file, atomically: false, encoding: .utf8)
