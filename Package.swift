@@ -48,9 +48,10 @@ let package = Package(
             name: "TimetableSchema", path: "sql",
             resources: [
                 .embedInCode("10_types.sql"), .embedInCode("20_tables.sql"),
-                .embedInCode("30_schedule.sql"), .embedInCode("40_checks.sql"),
-                .embedInCode("50_notify.sql"), .embedInCode("60_runs.sql"),
-                .embedInCode("70_functions.sql"), .embedInCode("90_built_ins.sql"),
+                .embedInCode("30_schedule.sql"), .embedInCode("35_next_fires.sql"),
+                .embedInCode("40_checks.sql"), .embedInCode("50_notify.sql"),
+                .embedInCode("60_runs.sql"), .embedInCode("70_functions.sql"),
+                .embedInCode("90_built_ins.sql"),
             ],
             swiftSettings: settings),
 
@@ -89,7 +90,7 @@ let package = Package(
 
         .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
         .testTarget(
-            name: "SchedulingTests", dependencies: ["Scheduling", "Timing"],
+            name: "SchedulingTests", dependencies: ["Scheduling", "Timing", "TestSupport"],
             exclude: ["Vectors"], swiftSettings: settings),
         .testTarget(
             name: "ReactorTests", dependencies: ["Reactor", "Timing", "TestSupport"],

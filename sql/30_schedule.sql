@@ -91,6 +91,38 @@ BEGIN
 END
 $$;
 
+-- A month field with numbers for its names.
+CREATE OR REPLACE FUNCTION timetable.month_numbers(field text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    names CONSTANT text[] := '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}';
+BEGIN
+    IF field COLLATE "C" !~ '[a-z]{3}' THEN RETURN field; END IF;
+    FOR i IN 1..12 LOOP
+        field := regexp_replace(field, names[i] || '[a-z]*', i::text, 'g');
+    END LOOP;
+    RETURN field;
+END
+$$;
+
+-- A weekday field with numbers for its names.
+CREATE OR REPLACE FUNCTION timetable.weekday_numbers(field text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    names CONSTANT text[] := '{sun(?:day)?,mon(?:day)?,tue(?:sday)?,wed(?:nesday)?,thu(?:rsday)?,fri(?:day)?,sat(?:urday)?}';
+BEGIN
+    IF field COLLATE "C" !~ '[a-z]{3}' THEN RETURN field; END IF;
+    FOR i IN 0..6 LOOP
+        field := regexp_replace(field, names[i + 1], i::text, 'g');
+    END LOOP;
+    RETURN field;
+END
+$$;
+
 -- Why no date ever matches a day, month and weekday field that are well-formed, or NULL.
 CREATE OR REPLACE FUNCTION timetable.cron_never(day text, month text, weekday text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
@@ -99,7 +131,6 @@ AS $$
 DECLARE
     lengths CONSTANT integer[] := '{31,29,31,30,31,30,31,31,30,31,30,31}';
     months CONSTANT text[] := '{January,February,March,April,May,June,July,August,September,October,November,December}';
-    names CONSTANT text[] := '{sun(?:day)?,mon(?:day)?,tue(?:sday)?,wed(?:nesday)?,thu(?:rsday)?,fri(?:day)?,sat(?:urday)?}';
     least_day integer;
     longest_month integer;
     named integer[];
@@ -116,12 +147,8 @@ BEGIN
     ) THEN
         RETURN NULL;
     END IF;
-    FOR i IN 1..12 LOOP
-        month := regexp_replace(month, left(lower(months[i]), 3) || '[a-z]*', i::text, 'g');
-    END LOOP;
-    FOR i IN 0..6 LOOP
-        weekday := regexp_replace(weekday, names[i + 1], i::text, 'g');
-    END LOOP;
+    month := timetable.month_numbers(month);
+    weekday := timetable.weekday_numbers(weekday);
 
     -- What the fields are sure to name, whatever H gives.
     SELECT min(worst) INTO least_day FROM (
@@ -211,6 +238,19 @@ BEGIN
 END
 $$;
 
+-- The length that a well-formed `@every` or `@after` names; in lower case.
+CREATE OR REPLACE FUNCTION timetable.duration_microseconds(schedule text) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT sum(floor(p[1]::numeric * CASE
+        WHEN p[2] IN ('us', 'microsecond', 'microseconds') THEN 0.000001
+        WHEN p[2] IN ('ms', 'millisecond', 'milliseconds') THEN 0.001
+        WHEN p[2] LIKE 's%' THEN 1 WHEN p[2] LIKE 'm%' THEN 60 WHEN p[2] LIKE 'h%' THEN 3600
+        WHEN p[2] LIKE 'd%' THEN 86400 ELSE 604800 END * 1000000))
+    FROM regexp_matches(substr(schedule, 7), '([0-9]+(?:\.[0-9]+)?)[ \t\n\r]*([a-z]+)', 'g') AS p
+$$;
+
 -- Why `@every`, `@after`, `@at` or another name is refused, or NULL. In lower case, trimmed.
 CREATE OR REPLACE FUNCTION timetable.named_schedule_error(schedule text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
@@ -221,7 +261,6 @@ DECLARE
     part CONSTANT text := '(?:[0-9]{1,9}(?:\.[0-9]{1,6})?[ \t\n\r]*(?:us|microseconds?|ms|milliseconds?'
         '|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)[ \t\n\r]*)+';
     name CONSTANT text := substring(s FROM '^@(every|after|at)(?:[ \t\n\r]|$)');
-    length_ numeric;
     d text[];
 BEGIN
     IF s IN ('@manual', '@reboot', '@yearly', '@annually', '@monthly', '@weekly', '@daily',
@@ -250,14 +289,7 @@ BEGIN
         RETURN '@' || name || ': numbers with the units us, ms, s, m, h, d, w and their words are '
             'allowed, as in 90s, 1h30m or 10 minutes (months and years differ in length: @monthly)';
     END IF;
-    SELECT sum(floor(p[1]::numeric * CASE
-            WHEN p[2] IN ('us', 'microsecond', 'microseconds') THEN 0.000001
-            WHEN p[2] IN ('ms', 'millisecond', 'milliseconds') THEN 0.001
-            WHEN p[2] LIKE 's%' THEN 1 WHEN p[2] LIKE 'm%' THEN 60 WHEN p[2] LIKE 'h%' THEN 3600
-            WHEN p[2] LIKE 'd%' THEN 86400 ELSE 604800 END * 1000000))
-        INTO length_
-        FROM regexp_matches(substr(s, 7), '([0-9]+(?:\.[0-9]+)?)[ \t\n\r]*([a-z]+)', 'g') AS p;
-    IF length_ NOT BETWEEN 100000 AND 36525 * 86400000000 THEN
+    IF timetable.duration_microseconds(s) NOT BETWEEN 100000 AND 36525 * 86400000000 THEN
         RETURN '@' || name || ': ' || left(btrim(substr(s, 7), E' \t\n\r'), 24)
             || ' is not allowed; 100 ms to 36525 days are';
     END IF;

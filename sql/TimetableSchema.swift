@@ -19,6 +19,7 @@ public enum TimetableSchema {
             File("10_types.sql", PackageResources._0_types_sql),
             File("20_tables.sql", PackageResources._0_tables_sql),
             File("30_schedule.sql", PackageResources._0_schedule_sql),
+            File("35_next_fires.sql", PackageResources._5_next_fires_sql),
             File("40_checks.sql", PackageResources._0_checks_sql),
             File("50_notify.sql", PackageResources._0_notify_sql),
             File("60_runs.sql", PackageResources._0_runs_sql),
