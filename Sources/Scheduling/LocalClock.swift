@@ -66,9 +66,11 @@ private struct Walk {
         guard var match = cron.nextLocal(from: clear) else { return nil }
         while match >= segment.localEnd {
             guard segment.end < ZoneTransition.ending else { return nil }
-            // Far from here nothing needs a look until shortly before the match.
+            // Far from here nothing needs a look until shortly before the match. Not so where the
+            // clock is soon turned back: what it has just shown may fire again.
             let ahead = zone.segment(at: match - 2 * Self.day)
-            if ahead.start > second + 4 * Self.day, ahead.start > segment.start {
+            let end = max(second, segment.start) + 4 * Self.day
+            if segment.end > end, ahead.start > segment.start {
                 segment = ahead
                 continue
             }

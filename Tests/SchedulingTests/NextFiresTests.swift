@@ -70,7 +70,8 @@ import Timing
             FROM STDIN;
             \(cases.map(\.line).joined(separator: "\n"))
             \\.
-            SELECT '=' || coalesce(string_agg(timetable.microseconds(f.t)::text, ' ' ORDER BY f.t), '')
+            SELECT '=' || coalesce(
+                string_agg(timetable.microseconds(f.t)::text, ' ' ORDER BY f.t), '')
             FROM cases LEFT JOIN LATERAL timetable.fires_after(schedule, zone,
                 timetable.instant(after), count, config, timetable.instant(starts),
                 timetable.instant(ends), jitter * interval '1 microsecond', gap, repeated)
@@ -128,6 +129,11 @@ import Timing
         var corpus = RandomCases(seed: seed)
         try await Self.expectEqual(
             (0..<1500 + Int(seconds * 200)).map { _ in corpus.next() })
+    }
+
+    @Test func theDaysOnWhichClocksChange() async throws {
+        var corpus = RandomCases(seed: 2)
+        try await Self.expectEqual((0..<1500).map { _ in try corpus.nextAtAChange() })
     }
 
     /// The hash in SQL is made of numerics: the edges of 64 bits.
@@ -224,6 +230,38 @@ private struct RandomCases {
             case .cron, .every, .at: return text
             case .after, .manual, .reboot: continue
             }
+        }
+    }
+
+    /// A schedule on one day of the year on which a zone's clock changes, from shortly before.
+    mutating func nextAtAChange() throws -> NextFiresTests.Case {
+        while true {
+            let name = ZoneRulesTests.names.randomElement(using: &random) ?? "UTC"
+            let zone = try TestZones.named(name)
+            let month: Int64 = 30 * 86_400
+            var before = Int64.random(in: -80 * 12 * month...80 * 12 * month, using: &random)
+            var after = before + 3 * month
+            func offset(_ second: Int64) -> Int { zone.offset(at: WallInstant(seconds: second)) }
+            guard offset(before) != offset(after) else { continue }
+            while after - before > 1 {
+                let middle = before + (after - before) / 2
+                if offset(middle) == offset(before) { before = middle } else { after = middle }
+            }
+            let local = WallInstant(seconds: after + Int64(offset(chance(50) ? before : after)))
+            let date = local.text.split(separator: "T")[0].split(separator: "-").suffix(2)
+                .compactMap { Int($0) }
+            let hour = (local.microseconds / 3_600_000_000 % 24 + 24) % 24
+            let hours = [hour, (hour + 23) % 24, (hour + 1) % 24, (hour + 22) % 24]
+            let minute = ["0", "30", "*/20", "*", "59", "15-45/15"].randomElement(using: &random)
+            let hourText = "\(hours.randomElement(using: &random) ?? 0)"
+            let schedule = "\(minute ?? "0") \(chance(15) ? "*" : hourText) \(date[1]) \(date[0]) *"
+            var result = NextFiresTests.Case(
+                schedule: schedule, zone: name,
+                after: WallInstant(
+                    seconds: after - Int64.random(in: -10_000...20_000, using: &random)))
+            result.onGap = chance(30) ? .skip : .run
+            result.onRepeat = chance(50) ? .both : .first
+            return result
         }
     }
 
