@@ -226,23 +226,3 @@ private final class LogSink: @unchecked Sendable {
         LoopActor.assumeIsolated { target(level, text) }
     }
 }
-
-extension WallInstant {
-    /// RFC 3339 in UTC with milliseconds.
-    var rfc3339: String {
-        var seconds = time_t(microseconds / 1_000_000)
-        var parts = unsafe tm()
-        unsafe gmtime_r(&seconds, &parts)
-        func digits(_ value: Int32, _ width: Int) -> String {
-            let text = String(value)
-            return String(repeating: "0", count: max(0, width - text.count)) + text
-        }
-        let date =
-            unsafe "\(digits(parts.tm_year + 1900, 4))-\(digits(parts.tm_mon + 1, 2))"
-            + "-\(digits(parts.tm_mday, 2))"
-        let time =
-            unsafe "\(digits(parts.tm_hour, 2)):\(digits(parts.tm_min, 2))"
-            + ":\(digits(parts.tm_sec, 2)).\(digits(Int32(microseconds % 1_000_000 / 1_000), 3))"
-        return "\(date)T\(time)Z"
-    }
-}

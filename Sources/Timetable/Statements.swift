@@ -169,6 +169,15 @@ enum Statements {
     static let configsByID = Statement(
         "configs_by_id",
         configColumns + " AND c.chain_execution_config = ANY ($2::bigint[])")
+    /// Columns: id, name, and which worker alone may run it. By name, else by id.
+    static let configNamed = Statement(
+        nil,
+        """
+        SELECT chain_execution_config, chain_name, client_name
+        FROM timetable.chain_execution_config
+        WHERE chain_name = $1 OR chain_execution_config::text = $1
+        ORDER BY chain_name = $1 DESC LIMIT 1
+        """)
     static let clock = Statement(
         "clock", "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
     static let defaultZone = Statement(

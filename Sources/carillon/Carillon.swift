@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Glibc
 internal import Timetable
 
 @main
@@ -7,8 +8,14 @@ struct Carillon: ParsableCommand {
         commandName: "carillon",
         abstract: "A job scheduler for PostgreSQL: insert a row, and the job runs at its time.",
         version: carillonVersion,
-        subcommands: [Serve.self],
+        subcommands: [Serve.self, Next.self],
         defaultSubcommand: Serve.self,
         // -h is the host, as for psql.
         helpNames: .long)
+}
+
+/// Says on stderr what went wrong.
+func complain(_ message: String) {
+    let line = Array("carillon: \(message)\n".utf8)
+    _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
 }

@@ -99,7 +99,7 @@ struct Serve: ParsableCommand {
                 try await Daemon(settings, level: level).serve()
                 return 0
             } catch {
-                Self.complain(error.message)
+                complain(error.message)
                 return error.reason.rawValue
             }
         }
@@ -125,11 +125,6 @@ struct Serve: ParsableCommand {
         guard unsafe gethostname(&buffer, buffer.count - 1) == 0 else { return "worker" }
         let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
         return String(decoding: bytes, as: UTF8.self)
-    }
-
-    private static func complain(_ message: String) {
-        let line = Array("carillon: \(message)\n".utf8)
-        _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 }
 

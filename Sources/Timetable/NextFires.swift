@@ -1,0 +1,216 @@
+internal import Glibc
+public import Postgres
+internal import Reactor
+public import Scheduling
+internal import Timing
+
+/// When a schedule or a config fires next, told by the code that the daemon uses.
+public struct NextFires: Sendable {
+    private let zone: ZoneRules
+    private let instants: [WallInstant]
+    /// Why there are fewer than were asked for: a sentence.
+    public let remark: String?
+
+    /// A schedule that is in no database, and what its config would say.
+    public struct Expression: Sendable {
+        public var text: String
+        /// The system's where it is nil.
+        public var zone: String?
+        /// The config's id, which decides `H` and jitter.
+        public var config: Int64 = 0
+        public var startsAt: String?
+        public var endsAt: String?
+        /// A duration as in `@every`.
+        public var jitter: String?
+        public var onGap = FireRule.OnGap.run
+        public var onRepeat = FireRule.OnRepeat.first
+
+        public init(_ text: String) {
+            self.text = text
+        }
+
+        /// Whether `text` is meant as a schedule: it is one, or looks so much like one that it is
+        /// no name (`@…`, five words and more of which the first is no word).
+        public static func isMeant(by text: String) -> Bool {
+            if (try? Schedule(parsing: text, hashSeed: 0)) != nil { return true }
+            let fields = text.split(whereSeparator: \.isWhitespace)
+            guard let first = fields.first else { return true }
+            return first.hasPrefix("@")
+                || fields.count >= 5 && first.allSatisfy { "0123456789*?/,-()hH".contains($0) }
+        }
+    }
+
+    /// A question that makes no sense: the exit code is that of bad options.
+    public struct Misasked: Error, Sendable, Equatable {
+        public let message: String
+    }
+
+    /// The fires as RFC 3339, in their zone with its offset or in UTC.
+    public func lines(inUTC: Bool) -> [String] {
+        instants.map { $0.rfc3339(in: inUTC ? nil : zone) }
+    }
+}
+
+extension NextFires {
+    /// Of an expression; no database is asked.
+    ///
+    /// - Parameters:
+    ///   - after: What `@at` takes, on the zone's clock where it names no offset; nil: now.
+    @LoopActor
+    public static func of(
+        _ expression: Expression, after: String?, count: Int
+    ) throws(Misasked) -> NextFires {
+        let schedule: Schedule
+        do throws(ScheduleSyntaxError) {
+            schedule = try Schedule(parsing: expression.text, hashSeed: expression.config)
+        } catch {
+            throw Misasked(message: error.message)
+        }
+        let zone = try rules(expression.zone ?? systemZone)
+        let rule = FireRule(
+            schedule: schedule, zone: zone, config: expression.config, onGap: expression.onGap,
+            onRepeat: expression.onRepeat,
+            startsAt: try expression.startsAt.map { time throws(Misasked) in
+                try instant(time, "--starts-at", zone)
+            },
+            endsAt: try expression.endsAt.map { time throws(Misasked) in
+                try instant(time, "--ends-at", zone)
+            },
+            jitterMicroseconds: try expression.jitter.map(microseconds) ?? 0)
+        return try NextFires(rule, expression.text, after: after, count: count)
+    }
+
+    /// Of a config by its `chain_name` or, where no config has that name, its id.
+    ///
+    /// Throws `Misasked` and `StartFailure`.
+    @LoopActor
+    public static func ofConfig(
+        _ name: String, connection: ConnectionParameters, after: String?, count: Int
+    ) async throws -> NextFires {
+        do {
+            let session = try await Connection.open(
+                connection.with("application_name", "carillon next"))
+            defer { session.close() }
+            let found = try await session.run(
+                Statements.configNamed, [name], deadline: .seconds(10))
+            guard let id = found.integer(0, 0) else {
+                throw Misasked(message: "there is no config \"\(name)\", nor is that a schedule")
+            }
+            let rows = try await session.run(
+                Statements.configsByID, [found.text(0, 2), [id].arrayLiteral],
+                deadline: .seconds(10))
+            let defaults = try await session.run(Statements.defaultZone, deadline: .seconds(10))
+            let reader = ConfigReader(zones: Zones(), defaultZone: defaults.text(0, 0) ?? "UTC")
+            let label = "config \(id) (\(found.text(0, 1) ?? ""))"
+            return try of(rows, reader, label, after: after, count: count)
+        } catch let error as PostgresError {
+            if ["42P01", "3F000"].contains(error.sqlstate) {
+                throw StartFailure(
+                    .schema,
+                    "the database has no schema timetable yet; carillon serve installs it")
+            }
+            throw StartFailure(error, doing: "the config can't be read")
+        }
+    }
+
+    @LoopActor
+    private static func of(
+        _ rows: Rows, _ reader: ConfigReader, _ label: String, after: String?, count: Int
+    ) throws -> NextFires {
+        func none(_ remark: String) -> NextFires {
+            NextFires(.utc, [], remark: "\(label) \(remark)")
+        }
+        if rows.count == 0 { return none("is not live: it fires when it is made live") }
+        let (configs, problems) = reader.read(rows)
+        if let problem = problems.first {
+            throw StartFailure(.other, "\(label): \(problem.reason)")
+        }
+        guard let config = configs.first else { return none(Self.why(.manual)) }
+        return try NextFires(config.rule, label, after: after, count: count)
+    }
+
+    private init(_ zone: ZoneRules, _ instants: [WallInstant], remark: String) {
+        self.zone = zone
+        self.instants = instants
+        self.remark = remark
+    }
+
+    private init(
+        _ rule: FireRule, _ label: String, after: String?, count: Int
+    ) throws(Misasked) {
+        zone = rule.zone
+        var last = try after.map { time throws(Misasked) in
+            try Self.instant(time, "--after", rule.zone)
+        }
+        var found: [WallInstant] = []
+        while found.count < count, let next = rule.next(after: last ?? .now()) {
+            found.append(next)
+            last = next
+        }
+        instants = found
+        switch rule.schedule {
+        case .manual, .reboot, .after: remark = "\(label) \(Self.why(rule.schedule))"
+        case .cron, .every, .at:
+            remark =
+                found.count == count
+                ? nil : "\(label) \(found.isEmpty ? "never fires" : "fires no more") after that"
+        }
+    }
+
+    private static func why(_ schedule: Schedule) -> String {
+        switch schedule {
+        case .reboot: "fires once when a daemon becomes ready, not by the clock"
+        case .after: "fires after the end of the run before, not by the clock"
+        case .manual, .cron, .every, .at: "fires only when it is asked for, not by the clock"
+        }
+    }
+
+    // MARK: What the command line says
+
+    @LoopActor
+    private static func rules(_ name: String) throws(Misasked) -> ZoneRules {
+        do throws(Zones.Failure) {
+            return try Zones().rules(name)
+        } catch {
+            throw Misasked(message: error.message)
+        }
+    }
+
+    private static func instant(
+        _ text: String, _ option: String, _ zone: ZoneRules
+    ) throws(Misasked) -> WallInstant {
+        do throws(ScheduleSyntaxError) {
+            let schedule = try Schedule(parsing: "@at \(text)", hashSeed: 0)
+            let rule = FireRule(schedule: schedule, zone: zone, config: 0)
+            if let instant = rule.next(after: .distantPast) { return instant }
+        } catch {
+            throw Misasked(
+                message: "\(option): \(text) is no time such as 2026-03-28T00:00:00Z")
+        }
+        throw Misasked(message: "\(option): the clock of \(zone.name) never shows \(text)")
+    }
+
+    private static func microseconds(_ text: String) throws(Misasked) -> Int64 {
+        do throws(ScheduleSyntaxError) {
+            if case .every(let length) = try Schedule(parsing: "@every \(text)", hashSeed: 0) {
+                return length
+            }
+        } catch {
+            throw Misasked(message: "--jitter: \(text) is no duration such as 90s or 10m")
+        }
+        return 0
+    }
+
+    /// TZ, else what /etc/localtime links to, else UTC.
+    private static var systemZone: String {
+        if let name = ProcessID.variable("TZ"), !name.isEmpty {
+            return name.hasPrefix(":") ? String(name.dropFirst()) : name
+        }
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let length = unsafe readlink("/etc/localtime", &buffer, buffer.count)
+        let bytes = buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }
+        let target = String(decoding: bytes, as: UTF8.self)
+        guard let folder = target.firstRange(of: "zoneinfo/") else { return "UTC" }
+        return String(target[folder.upperBound...])
+    }
+}
