@@ -129,18 +129,27 @@ enum Statements {
 
     // MARK: Configs
 
+    /// An instant or a length as a bigint, also where it is infinite: one odd row must not keep
+    /// all others from being read.
+    private static func microseconds(_ column: String) -> String {
+        """
+        CASE WHEN \(column) IS NOT NULL THEN
+            greatest(least(extract(epoch FROM \(column)) * 1000000, 9e18), -9e18)::bigint END
+        """
+    }
+
     /// What decides when configs fire. Times in microseconds since 1970; the last column names
     /// what a config asks for and this version does not do.
     private static let configColumns = """
         SELECT c.chain_execution_config, c.chain_name, c.schedule,
             c.run_at_minute, c.run_at_hour, c.run_at_day, c.run_at_month, c.run_at_day_of_week,
             c.time_zone,
-            (extract(epoch FROM c.starts_at) * 1000000)::bigint,
-            (extract(epoch FROM c.ends_at) * 1000000)::bigint,
-            (extract(epoch FROM c.jitter) * 1000000)::bigint,
+            \(microseconds("c.starts_at")),
+            \(microseconds("c.ends_at")),
+            \(microseconds("c.jitter")),
             c.on_gap, c.on_repeat,
-            (extract(epoch FROM c.misfire_grace) * 1000000)::bigint,
-            (extract(epoch FROM c.scheduled_since) * 1000000)::bigint,
+            \(microseconds("c.misfire_grace")),
+            \(microseconds("c.scheduled_since")),
             nullif(concat_ws(', ',
                 CASE WHEN c.exclusive_execution THEN 'exclusive_execution' END,
                 CASE WHEN cardinality(c.excluded_execution_configs) > 0

@@ -156,6 +156,24 @@ struct NextTests {
         #expect(told == "00:00")
     }
 
+    @Test func timesWithoutAnEnd() async throws {
+        let served = try await Served.fresh("next")
+        let id = try await served.addConfig(
+            "endless", [("SQL", "SELECT 1")],
+            columns: "schedule, starts_at, ends_at, misfire_grace",
+            values: "'@at 2100-01-01 00:00Z', '-infinity', 'infinity', '170000000 years'")
+        try await served.daemon.waitForLine(
+            containing: "scheduled config \(id), next fire 2100-01-01")
+        #expect(
+            try await served.psql("SELECT timetable.next_fires(\(id))")
+                == "2100-01-01 00:00:00+00")
+        try await served.psql(
+            "UPDATE timetable.chain_execution_config SET starts_at = 'infinity', ends_at = NULL")
+        try await served.daemon.waitForLine(
+            containing: "scheduled config \(id), next fire never")
+        #expect(try await served.psql("SELECT timetable.next_fires(\(id))") == "")
+    }
+
     @Test func aConfigThatDoesNotFire() async throws {
         let served = try await Served.fresh("next")
         let environment = served.database.environment
