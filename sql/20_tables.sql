@@ -164,7 +164,7 @@ CREATE TABLE timetable.run_request (
     run_request bigserial PRIMARY KEY,
     chain_execution_config bigint NOT NULL,
     parameters jsonb,
-    run_after timestamptz,
+    run_after timestamptz CONSTRAINT run_after_is_finite CHECK (isfinite(run_after)),
     requested_by text NOT NULL DEFAULT session_user,
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     claimed_at timestamptz

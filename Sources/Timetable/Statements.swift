@@ -158,7 +158,7 @@ enum Statements {
                 CASE WHEN c.timeout IS NOT NULL THEN 'timeout' END,
                 CASE WHEN c.retries > 0 THEN 'retries' END,
                 CASE WHEN c.on_failure IS NOT NULL THEN 'on_failure' END), ''),
-            c.misfire, (extract(epoch FROM c.misfire_window) * 1000000)::bigint,
+            c.misfire, \(microseconds("c.misfire_window")),
             CASE WHEN c.schedule ~* '^\\s*@after' THEN (
                 SELECT CASE WHEN r.execution_status = 'STARTED' THEN 'under way'
                     ELSE ((extract(epoch FROM r.finished) * 1000000)::bigint)::text END
@@ -283,7 +283,7 @@ enum Statements {
             SELECT w.run_status, w.chain_execution_config, w.chain_id, w.self_destruct IS TRUE,
                 e.position, e.chain_id, e.task_id, b.name, b.kind::text, b.script, e.run_uid,
                 d.connect_string, e.ignore_error IS TRUE, e.autonomous,
-                (extract(epoch FROM e.timeout) * 1000000)::bigint,
+                \(microseconds("e.timeout")),
                 p.value::text, jsonb_typeof(p.value),
                 CASE jsonb_typeof(p.value) WHEN 'array' THEN
                     ARRAY(SELECT jsonb_array_elements_text(p.value)) END,
@@ -322,7 +322,7 @@ enum Statements {
     static let openRequests = Statement(
         "open_requests",
         """
-        SELECT run_request, (extract(epoch FROM run_after) * 1000000)::bigint
+        SELECT run_request, \(microseconds("run_after"))
         FROM timetable.run_request WHERE claimed_at IS NULL ORDER BY run_request
         """)
     static let chainDone = Statement(

@@ -100,6 +100,7 @@ struct AdHocTests {
         (#"timetable.run(1, '"x"')"#, "neither an array of rows nor an object"),
         (#"timetable.run(1, '{"99": [[]]}')"#, "is no element of the chain"),
         (#"timetable.run(1, '{"1": 5}')"#, "no array of rows"),
+        ("timetable.run(1, NULL, 'infinity')", "run_after_is_finite"),
     ])
     func aBadRequestIsRefusedAtOnce(call: String, reason: String) async throws {
         let served = try await Served.fresh("adhoc")
