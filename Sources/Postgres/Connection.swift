@@ -14,11 +14,12 @@ public import Reactor
     /// One answer that the server still owes.
     private enum Expected {
         case preparation(of: String)
-        case command(isPrepared: Bool)
-        case sync
+        /// Of a statement by its name, or of one that is sent as it is.
+        case execution(isByName: Bool)
     }
 
     private struct Pending {
+        let id: UInt64
         var expected: Deque<Expected>
         var rows: [Rows] = []
         var failure: PostgresError?
@@ -29,11 +30,13 @@ public import Reactor
     private let connection: OpaquePointer
     private var registration: Registration?
     private var pending = Deque<Pending>()
-    private var prepared: Set<String> = []
-    /// Part of the names on the server: a new one when they may be gone, since some may not be.
-    private var generation = 0
+    private var lastBatch: UInt64 = 0
+    private var prepared = PreparedStatements()
     private var script: Script?
-    private var isConsuming = false
+    /// What libpq handed over in the middle of its parsing, to be told after it.
+    private var notices = Deque<(severity: String, message: String)>()
+    /// The server's own word about the end of the session.
+    private var fatal: PostgresError?
 
     /// The parameters it was opened with.
     public let parameters: ConnectionParameters
@@ -60,9 +63,8 @@ public import Reactor
         guard unsafe PQsetnonblocking(connection, 1) == 0,
             unsafe PQenterPipelineMode(connection) == 1
         else {
-            let error = unsafe PostgresError.from(connection: connection)
-            unsafe PQfinish(connection)
-            throw error
+            // All members are set: deinit runs, and closes.
+            throw unsafe PostgresError.from(connection: connection)
         }
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe PQsetNoticeReceiver(connection, Self.receiveNotice, context)
@@ -71,7 +73,6 @@ public import Reactor
                 PQsocket(connection), for: .readable
             ) { [unowned self] ready in service(ready) }
         } catch {
-            unsafe PQfinish(connection)
             throw PostgresError(.connection, "\(error)")
         }
     }
@@ -82,25 +83,30 @@ public import Reactor
 
     // MARK: Asking
 
-    /// The server's major version times 10,000, such as 150018.
+    /// The server's major version times 10,000, such as 150018; 0 after the end.
     public var serverVersion: Int32 {
-        unsafe PQserverVersion(connection)
+        ended == nil ? unsafe PQserverVersion(connection) : 0
     }
 
     /// A setting that the server reports by itself, such as `TimeZone`.
     public func reportedSetting(_ name: String) -> String? {
-        unsafe PQparameterStatus(connection, name).map { unsafe String(cString: $0) }
+        guard ended == nil else { return nil }
+        return unsafe PQparameterStatus(connection, name).map { unsafe String(cString: $0) }
     }
 
     /// Whether a transaction block is open (in progress or failed) after all answered so far.
     public var isInTransaction: Bool {
-        let status = unsafe PQtransactionStatus(connection)
+        let status = transactionStatus
         return status == PQTRANS_INTRANS || status == PQTRANS_INERROR
     }
 
     /// Whether the open transaction block has failed.
     public var isInFailedTransaction: Bool {
-        unsafe PQtransactionStatus(connection) == PQTRANS_INERROR
+        transactionStatus == PQTRANS_INERROR
+    }
+
+    private var transactionStatus: PGTransactionStatusType {
+        ended == nil ? unsafe PQtransactionStatus(connection) : PQTRANS_UNKNOWN
     }
 
     /// True when nothing is under way.
@@ -142,100 +148,69 @@ public import Reactor
         for command in commands {
             if let refusal = command.refusal { return answer(.failure(refusal)) }
         }
-        var batch = Pending(expected: [], answer: answer)
-        guard prepare(commands, into: &batch.expected),
-            commands.allSatisfy({ queue($0, into: &batch.expected) }),
-            sync(into: &batch.expected)
-        else {
+        lastBatch += 1
+        var batch = Pending(id: lastBatch, expected: [], answer: answer)
+        for command in commands {
+            guard queue(command, into: &batch) else {
+                return lose(unsafe .from(connection: connection), alsoAnswer: answer)
+            }
+        }
+        guard unsafe PQpipelineSync(connection) == 1 else {
             return lose(unsafe .from(connection: connection), alsoAnswer: answer)
         }
-        enqueue(batch, deadline: deadline)
-    }
-
-    private func enqueue(_ batch: consuming Pending, deadline: Duration?) {
-        batch.deadline = deadline.map(giveUp(after:))
+        batch.deadline = deadline.map { limit in
+            EventLoop.shared.after(limit) { [weak self] in
+                self?.lose(
+                    PostgresError(.timedOut, "no answer from the server within \(limit)"))
+            }
+        }
         pending.append(batch)
         flush()
     }
 
-    private func giveUp(after limit: Duration) -> EventLoop.TimerID {
-        EventLoop.shared.after(limit) { [weak self] in
-            self?.lose(PostgresError(.timedOut, "no answer from the server within \(limit)"))
-        }
-    }
-
-    private func sync(into expected: inout Deque<Expected>) -> Bool {
-        expected.append(.sync)
-        return unsafe PQpipelineSync(connection) == 1
-    }
-
-    /// Prepares what is not prepared yet, before a Sync of its own: a failure in the batch must not
-    /// take the preparation with it, on which batches behind it already rely.
-    private func prepare(_ commands: [Command], into expected: inout Deque<Expected>) -> Bool {
-        let known = expected.count
-        for command in commands {
-            guard let name = command.statement.name, prepared.insert(name).inserted else {
-                continue
-            }
-            expected.append(.preparation(of: name))
-            let sent = unsafe PQsendPrepare(
-                connection, serverName(name), command.statement.sql, 0, nil)
-            guard sent == 1 else { return false }
-        }
-        return expected.count == known || sync(into: &expected)
-    }
-
-    /// A name that no task uses by accident.
-    private func serverName(_ name: String) -> String {
-        "carillon_\(generation)_\(name)"
-    }
-
-    private func queue(_ command: Command, into expected: inout Deque<Expected>) -> Bool {
+    private func queue(_ command: Command, into batch: inout Pending) -> Bool {
         let statement = command.statement
-        expected.append(.command(isPrepared: statement.name != nil))
-        guard let name = statement.name else {
+        let use = statement.name.map { prepared.use($0, inBatch: batch.id) } ?? .unprepared
+        let nameOnServer: String
+        switch use {
+        case .unprepared:
+            batch.expected.append(.execution(isByName: false))
             return unsafe command.withParameters { count, values in
                 unsafe PQsendQueryParams(
                     connection, statement.sql, count, nil, values, nil, nil, 0) == 1
             }
+        case .prepare(let name):
+            batch.expected.append(.preparation(of: statement.name ?? name))
+            guard unsafe PQsendPrepare(connection, name, statement.sql, 0, nil) == 1 else {
+                return false
+            }
+            nameOnServer = name
+        case .execute(let name):
+            nameOnServer = name
         }
+        batch.expected.append(.execution(isByName: true))
         return unsafe command.withParameters { count, values in
             unsafe PQsendQueryPrepared(
-                connection, serverName(name), count, values, nil, nil, 0) == 1
+                connection, nameOnServer, count, values, nil, nil, 0) == 1
         }
-    }
-
-    /// Prepares statements before they are used: later a task may have taken the right to.
-    public func prepare(
-        _ statements: [Statement], deadline: Duration? = nil
-    ) async throws(PostgresError) {
-        if let ended { throw ended }
-        let outcome = await withCheckedContinuation { continuation in
-            var batch = Pending(expected: []) { continuation.resume(returning: $0) }
-            guard prepare(statements.map { Command($0) }, into: &batch.expected),
-                sync(into: &batch.expected)
-            else {
-                return lose(
-                    unsafe .from(connection: connection), alsoAnswer: batch.answer)
-            }
-            enqueue(batch, deadline: deadline)
-        }
-        _ = try outcome.get()
     }
 
     // MARK: Answers
 
     private func service(_ ready: Interest) {
         if ready.contains(.readable) {
-            guard unsafe PQconsumeInput(connection) == 1 else {
-                return lose(unsafe .from(connection: connection))
-            }
-            isConsuming = true
-            if script != nil { consumeScript() } else { consumeResults() }
-            isConsuming = false
-            deliverNotifications()
+            let isAlive = unsafe PQconsumeInput(connection) == 1
+            consume()
+            if ended == nil, !isAlive { return lose(unsafe .from(connection: connection)) }
         }
         if ended == nil { flush() }
+    }
+
+    /// Takes in all that has arrived, also from a connection that has broken meanwhile.
+    private func consume() {
+        if script != nil { consumeScript() } else { consumeResults() }
+        deliverNotifications()
+        deliverNotices()
     }
 
     private func flush() {
@@ -243,7 +218,10 @@ public import Reactor
         switch unsafe PQflush(connection) {
         case 0: registration?.wait(for: .readable)
         case 1: registration?.wait(for: [.readable, .writable])
-        default: lose(unsafe .from(connection: connection))
+        default:
+            // What the server said before it closed tells why.
+            consume()
+            if ended == nil { lose(unsafe .from(connection: connection)) }
         }
     }
 
@@ -257,30 +235,25 @@ public import Reactor
                 continue
             }
             separators = 0
-            unsafe take(Rows(owning: result), unsafe PQresultStatus(result), result)
+            let rows = unsafe Rows(owning: result)
+            deliverNotices()
+            if ended == nil { take(rows) }
         }
     }
 
-    private func take(_ rows: Rows, _ status: ExecStatusType, _ result: OpaquePointer) {
-        guard let expected = pending.first?.expected.first else { return }
-        if status == PGRES_PIPELINE_SYNC {
-            pending[0].expected.removeFirst()
-            if pending[0].expected.isEmpty { finishFirst() }
-            return
-        }
-        // An error in place of a Sync is that of the commit; the Sync itself still comes.
-        if case .sync = expected {} else { pending[0].expected.removeFirst() }
+    private func take(_ rows: Rows) {
+        let status = rows.status
+        if status == PGRES_PIPELINE_SYNC { return finishFirst() }
+        guard !pending.isEmpty else { return }
         let succeeded =
             status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY
-        switch expected {
-        case .preparation(let name):
-            if !succeeded { prepared.remove(name) }
-        case .command:
-            if succeeded {
-                pending[0].rows.append(rows)
-                noticeDropped(rows.commandTag)
-            }
-        case .sync: break
+        // None is left when the Sync itself failed: the implicit transaction could not commit.
+        let expected = pending[0].expected.popFirst()
+        if case .preparation(let name) = expected {
+            prepared.answered(name, inBatch: pending[0].id, succeeded: succeeded)
+        } else if succeeded {
+            if rows.dropsPreparedStatements { prepared.forgetAll() }
+            pending[0].rows.append(rows)
         }
         guard !succeeded, pending[0].failure == nil, status != PGRES_PIPELINE_ABORTED else {
             return
@@ -289,27 +262,33 @@ public import Reactor
             // libpq can't leave COPY in pipeline mode.
             return lose(PostgresError(.unsupported, "COPY from or to the client is not possible"))
         }
-        let failure = unsafe PostgresError.from(result)
+        let failure = failure(of: rows)
         pending[0].failure = failure
-        if failure.sqlstate == "26000", case .command(isPrepared: true) = expected {
-            forgetPrepared()
+        switch (expected, failure.sqlstate) {
+        case (.execution(isByName: true), "26000"), (.preparation, "42P05"):
+            // Dropped where we could not see it, or a name that somebody took: all anew.
+            prepared.forgetAll()
+        default: break
         }
     }
 
-    /// What was prepared is gone when a task has dropped it.
-    private func noticeDropped(_ commandTag: String) {
-        if commandTag == "DISCARD ALL" || commandTag == "DEALLOCATE ALL" { forgetPrepared() }
-    }
-
-    private func forgetPrepared() {
-        prepared.removeAll()
-        generation += 1
+    private func failure(of rows: Rows) -> PostgresError {
+        let failure = rows.failure
+        if rows.endsSession { fatal = failure.asEnd }
+        return failure
     }
 
     private func finishFirst() {
         guard let batch = pending.popFirst() else { return }
         if let deadline = batch.deadline { EventLoop.shared.cancelTimer(deadline) }
         batch.answer(batch.failure.map { .failure($0) } ?? .success(batch.rows))
+    }
+
+    private func deliverNotices() {
+        while ended == nil, !notices.isEmpty {
+            let (severity, message) = notices.removeFirst()
+            onNotice?(severity, message)
+        }
     }
 
     private func deliverNotifications() {
@@ -349,14 +328,19 @@ public import Reactor
     ) {
         if let ended { return answer(.failure(ended)) }
         precondition(isIdle, "a script needs the connection for itself")
-        if let refusal = Command(sql: sql).refusal { return answer(.failure(refusal)) }
+        guard !sql.utf8.contains(0) else { return answer(.failure(.holdsNUL)) }
         guard unsafe PQexitPipelineMode(connection) == 1,
             unsafe PQsendQuery(connection, sql) == 1
         else {
             return lose(unsafe .from(connection: connection), alsoAnswer: answer)
         }
         script = Script(answer: answer)
-        script?.deadline = deadline.map(giveUp(after:))
+        script?.deadline = deadline.map { limit in
+            EventLoop.shared.after(limit) { [weak self] in
+                self?.lose(
+                    PostgresError(.timedOut, "no answer from the server within \(limit)"))
+            }
+        }
         flush()
     }
 
@@ -364,10 +348,12 @@ public import Reactor
         while ended == nil, script != nil, unsafe PQisBusy(connection) == 0 {
             guard let result = unsafe PQgetResult(connection) else { return finishScript() }
             let rows = unsafe Rows(owning: result)
-            switch unsafe PQresultStatus(result) {
+            deliverNotices()
+            guard ended == nil else { return }
+            switch rows.status {
             case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
+                if rows.dropsPreparedStatements { prepared.forgetAll() }
                 script?.rows.append(rows)
-                noticeDropped(rows.commandTag)
             case PGRES_COPY_IN, PGRES_COPY_BOTH:
                 refuseCopy("FROM STDIN")
                 unsafe PQputCopyEnd(connection, "COPY FROM STDIN is not possible in a task")
@@ -375,7 +361,7 @@ public import Reactor
                 refuseCopy("TO STDOUT")
                 guard drainCopy() else { return }
             default:
-                let failure = unsafe PostgresError.from(result)
+                let failure = failure(of: rows)
                 if script?.failure == nil { script?.failure = failure }
             }
         }
@@ -423,6 +409,7 @@ public import Reactor
             alsoAnswer?(.failure(error))
             return
         }
+        let error = error.kind == .connection ? fatal ?? error : error
         ended = error
         registration?.cancel()
         registration = nil
@@ -432,12 +419,12 @@ public import Reactor
         for batch in unanswered {
             if let deadline = batch.deadline { EventLoop.shared.cancelTimer(deadline) }
             // What the server said before the end tells more than that it ended.
-            batch.answer(.failure(batch.failure.map { Self.lost(after: $0) } ?? error))
+            batch.answer(.failure(batch.failure?.asEnd ?? error))
         }
         if let done = script {
             script = nil
             if let deadline = done.deadline { EventLoop.shared.cancelTimer(deadline) }
-            done.answer(.failure(done.failure.map { Self.lost(after: $0) } ?? error))
+            done.answer(.failure(done.failure?.asEnd ?? error))
         }
         alsoAnswer?(.failure(error))
         let onEnd = self.onEnd
@@ -445,21 +432,17 @@ public import Reactor
         onEnd?(error)
     }
 
-    private static func lost(after failure: PostgresError) -> PostgresError {
-        PostgresError(
-            .connection, failure.message, sqlstate: failure.sqlstate, detail: failure.detail,
-            hint: failure.hint, context: failure.context)
-    }
-
     private static let receiveNotice: PQnoticeReceiver = { context, result in
         guard let context = unsafe context, let result = unsafe result else { return }
         let notice = unsafe PostgresError.from(result)
-        let severity = unsafe PQresultErrorField(result, 83).map { unsafe String(cString: $0) }
+        let severity = unsafe PostgresError.severity(of: result) ?? "NOTICE"
         let address = UInt(bitPattern: context)
         LoopActor.assumeIsolated {
             guard let context = unsafe UnsafeRawPointer(bitPattern: address) else { return }
             let connection = unsafe Unmanaged<Connection>.fromOpaque(context).takeUnretainedValue()
-            connection.onNotice?(severity ?? "NOTICE", notice.message)
+            // Nothing may be called now: libpq is in the middle of its buffer.
+            connection.notices.append((severity, notice.message))
+            if ["FATAL", "PANIC"].contains(severity) { connection.fatal = notice.asEnd }
         }
     }
 }

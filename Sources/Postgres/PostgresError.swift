@@ -80,6 +80,26 @@ public struct PostgresError: Error, Sendable, Equatable, CustomStringConvertible
         let text = unsafe String(cString: PQerrorMessage(connection)).trimmedLine
         return PostgresError(.connection, text.isEmpty ? "connection lost" : text)
     }
+
+    static let holdsNUL = PostgresError(
+        .unsupported, "a text with a NUL character can't be sent to PostgreSQL")
+
+    /// Severity as the server means it, not in its language: FATAL and PANIC end the session.
+    static func severity(of result: OpaquePointer) -> String? {
+        // PG_DIAG_SEVERITY_NONLOCALIZED, PG_DIAG_SEVERITY
+        for field in ["V", "S"] as [Unicode.Scalar] {
+            if let text = unsafe PQresultErrorField(result, Int32(field.value)) {
+                return unsafe String(cString: text)
+            }
+        }
+        return nil
+    }
+
+    /// The same as an end of the session: what the server said last tells more than that it ended.
+    var asEnd: PostgresError {
+        PostgresError(
+            .connection, message, sqlstate: sqlstate, detail: detail, hint: hint, context: context)
+    }
 }
 
 extension String {

@@ -18,6 +18,24 @@ public final class Rows: Sendable {
         unsafe PQclear(result)
     }
 
+    var status: ExecStatusType {
+        unsafe PQresultStatus(result)
+    }
+
+    var failure: PostgresError {
+        unsafe .from(result)
+    }
+
+    var endsSession: Bool {
+        let severity = unsafe PostgresError.severity(of: result)
+        return severity == "FATAL" || severity == "PANIC"
+    }
+
+    var dropsPreparedStatements: Bool {
+        guard let tag = unsafe PQcmdStatus(result), unsafe tag.pointee == 68 else { return false }
+        return ["DISCARD ALL", "DEALLOCATE ALL"].contains(commandTag)
+    }
+
     /// `INSERT 0 1`, `COMMIT`: what the server says it did.
     public var commandTag: String {
         unsafe String(cString: PQcmdStatus(result))

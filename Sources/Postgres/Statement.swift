@@ -3,10 +3,13 @@ public struct Statement: Sendable {
     /// The name it is prepared under; nil sends it unprepared each time.
     public let name: String?
     public let sql: String
+    /// A C string ends at a NUL: the server would read less than was meant.
+    let holdsNUL: Bool
 
     public init(_ name: String?, _ sql: String) {
         self.name = name
         self.sql = sql
+        holdsNUL = sql.utf8.contains(0)
     }
 }
 
@@ -18,6 +21,19 @@ public struct Command: Sendable {
     public init(_ statement: Statement, _ parameters: [String?] = []) {
         self.statement = statement
         self.parameters = parameters
+    }
+
+    /// Why it can't be sent; nil when it can.
+    var refusal: PostgresError? {
+        if statement.holdsNUL || parameters.contains(where: { $0?.utf8.contains(0) ?? false }) {
+            return .holdsNUL
+        }
+        guard parameters.count <= UInt16.max else {
+            return PostgresError(
+                .unsupported, "a statement can't have \(parameters.count) parameters",
+                hint: "65535 is the limit; pass an array")
+        }
+        return nil
     }
 
     /// An unprepared statement without parameters.
@@ -58,17 +74,26 @@ public struct ConnectionParameters: Sendable {
 extension String {
     /// As an SQL identifier: in double quotes, those inside doubled.
     public var quotedIdentifier: String {
-        "\"" + split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
-            + "\""
+        "\"" + doubling(UInt8(ascii: "\"")) + "\""
     }
 
     /// As an SQL string literal, whatever `standard_conforming_strings` says.
     public var quotedLiteral: String {
-        let body = split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
-        guard body.contains("\\") else { return "'\(body)'" }
-        return "E'"
-            + body.split(separator: "\\", omittingEmptySubsequences: false)
-            .joined(separator: "\\\\") + "'"
+        let body = doubling(UInt8(ascii: "'"))
+        guard body.utf8.contains(UInt8(ascii: "\\")) else { return "'\(body)'" }
+        return "E'" + body.doubling(UInt8(ascii: "\\")) + "'"
+    }
+
+    /// By bytes, as the server reads it: for Swift a quote and an accent are one character, and
+    /// not a quote.
+    private func doubling(_ quote: UInt8) -> String {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(utf8.count)
+        for byte in utf8 {
+            if byte == quote { bytes.append(byte) }
+            bytes.append(byte)
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }
 
