@@ -1,18 +1,24 @@
 internal import CLibpq
+internal import Glibc
 internal import Reactor
+internal import Timing
 
 extension Connection {
     /// Opens a session without blocking the loop.
     ///
-    /// Throws an error of kind `connection` or `timedOut`; its text never holds the password.
+    /// Throws an error of kind `connection`, with the SQLSTATE if the server gave one, or `timedOut`;
+    /// its text never holds the password.
     public static func open(
         _ parameters: ConnectionParameters, deadline: Duration = .seconds(10)
     ) async throws(PostgresError) -> Connection {
-        let resolved = try await parameters.withAddresses(deadline: deadline)
-        // Swift's strings are UTF-8, whatever the database or the environment prefers.
+        let end = MonotonicInstant.now().advanced(by: deadline)
+        let resolved = try await parameters.withAddresses(until: end)
+        // All text that we send and read is UTF-8, whatever the database or PGCLIENTENCODING says.
         let attempt = try ConnectionAttempt(resolved.with("client_encoding", "UTF8"))
         let outcome = await withCheckedContinuation { continuation in
-            attempt.start(deadline: deadline) { continuation.resume(returning: $0) }
+            attempt.start(deadline: end.duration(since: .now())) {
+                continuation.resume(returning: $0)
+            }
         }
         _ = try outcome.get()
         return try attempt.connection(parameters)
@@ -34,14 +40,15 @@ extension Connection {
         guard let started = unsafe started else {
             throw PostgresError(.connection, "libpq is out of memory")
         }
-        // The only way to the SQLSTATE of a refused connection: it stands in the verbose text.
-        unsafe PQsetErrorVerbosity(started, PQERRORS_VERBOSE)
         guard unsafe PQstatus(started) != CONNECTION_BAD else {
             let error = unsafe PostgresError.from(connection: started)
             unsafe PQfinish(started)
             throw error
         }
         unsafe connection = started
+        unsafe PQsetErrorVerbosity(started, PQERRORS_VERBOSE)
+        // libpq would write warnings of the server to our standard error.
+        _ = unsafe PQsetNoticeProcessor(started, { _, _ in }, nil)
     }
 
     isolated deinit {
@@ -81,7 +88,9 @@ extension Connection {
         case PGRES_POLLING_OK: finish(.success(()))
         case PGRES_POLLING_READING: watch(.readable)
         case PGRES_POLLING_WRITING: watch(.writable)
-        default: finish(.failure(.refused(unsafe String(cString: PQerrorMessage(connection)))))
+        default:
+            let text = unsafe String(cString: PQerrorMessage(connection))
+            finish(.failure(.whileConnecting(text)))
         }
     }
 
@@ -135,22 +144,5 @@ private func withCStrings<Value>(
     return unsafe command.withParameters { _, list in
         guard let list = unsafe list else { preconditionFailure("a list ends with nil") }
         return unsafe body(list)
-    }
-}
-
-extension Connection {
-    /// Asks the server to cancel what this session does, over a session of its own: PQcancel(3)
-    /// would block the loop. Does not wait; a statement that is cancelled fails with 57014.
-    public func requestCancel() {
-        let (backend, parameters) = (self.backend, self.parameters)
-        startTask { await Self.cancel(backend, parameters) }
-    }
-
-    private static func cancel(_ backend: Int32, _ parameters: ConnectionParameters) async {
-        // When even this fails, the connection's own deadline or end remains.
-        guard let session = try? await Connection.open(parameters) else { return }
-        let statement = Statement(nil, "SELECT pg_catalog.pg_cancel_backend($1::integer)")
-        _ = try? await session.run(statement, [String(backend)], deadline: .seconds(10))
-        session.close()
     }
 }

@@ -195,6 +195,26 @@ public import Reactor
         }
     }
 
+    /// Asks the server to cancel what this session does. Does not wait; a statement that is cancelled
+    /// fails with 57014.
+    ///
+    /// A cancel request needs neither a free session nor a password. PQcancel(3) blocks, so it has
+    /// a thread of its own for as long as it takes.
+    public func requestCancel() {
+        guard ended == nil, let request = unsafe PQgetCancel(connection) else { return }
+        let started = unsafe startThread(UnsafeMutableRawPointer(request), Self.cancel)
+        if !started { unsafe PQfreeCancel(request) }
+    }
+
+    private nonisolated static let cancel: ThreadBody = { request in
+        guard let request = unsafe request.map({ OpaquePointer($0) }) else { return nil }
+        // When even this fails, the session's own deadline or end remains.
+        var text = [CChar](repeating: 0, count: 256)
+        unsafe PQcancel(request, &text, Int32(text.count))
+        unsafe PQfreeCancel(request)
+        return nil
+    }
+
     // MARK: Answers
 
     private func service(_ ready: Interest) {
@@ -273,8 +293,9 @@ public import Reactor
     }
 
     private func failure(of rows: Rows) -> PostgresError {
-        let failure = rows.failure
-        if rows.endsSession { fatal = failure.asEnd }
+        guard rows.endsSession else { return rows.failure }
+        let failure = rows.failure.asEnd
+        fatal = failure
         return failure
     }
 
@@ -436,13 +457,14 @@ public import Reactor
         guard let context = unsafe context, let result = unsafe result else { return }
         let notice = unsafe PostgresError.from(result)
         let severity = unsafe PostgresError.severity(of: result) ?? "NOTICE"
+        let endsSession = unsafe PostgresError.endsSession(result)
         let address = UInt(bitPattern: context)
         LoopActor.assumeIsolated {
             guard let context = unsafe UnsafeRawPointer(bitPattern: address) else { return }
             let connection = unsafe Unmanaged<Connection>.fromOpaque(context).takeUnretainedValue()
             // Nothing may be called now: libpq is in the middle of its buffer.
             connection.notices.append((severity, notice.message))
-            if ["FATAL", "PANIC"].contains(severity) { connection.fatal = notice.asEnd }
+            if endsSession { connection.fatal = notice.asEnd }
         }
     }
 }

@@ -1,15 +1,19 @@
 internal import CLibpq
 internal import Glibc
 internal import Reactor
+internal import Timing
 
 extension ConnectionParameters {
     /// The same parameters with the addresses of host names filled in as `hostaddr`.
     ///
     /// libpq asks the resolver inside PQconnectPoll and blocks there, for as long as a name server
     /// is silent. So names are looked up on a thread of their own before. A name with several
-    /// addresses becomes several hosts, tried in order, as libpq would have done.
+    /// addresses becomes several hosts, tried in order, as libpq would have done; one without any is
+    /// left out, and an error when it is the last.
     @LoopActor
-    func withAddresses(deadline: Duration) async throws(PostgresError) -> ConnectionParameters {
+    func withAddresses(until end: MonotonicInstant) async throws(PostgresError)
+        -> ConnectionParameters
+    {
         let (host, port) = effectiveHost
         guard let host, !host.isEmpty else { return self }
         let hosts = host.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
@@ -18,9 +22,15 @@ extension ConnectionParameters {
         var names: [String] = []
         var addresses: [String] = []
         var portOfEach: [String] = []
+        var failure: PostgresError?
         for (index, name) in hosts.enumerated() {
-            let found = name.needsLookUp ? await lookUp(name, deadline: deadline) : [""]
-            guard !found.isEmpty else { return self }  // libpq says it in its own words
+            let found: [String]
+            do throws(PostgresError) {
+                found = name.needsLookUp ? try await lookUp(name, until: end) : [""]
+            } catch {
+                failure = error
+                continue
+            }
             for address in found {
                 names.append(name)
                 addresses.append(address)
@@ -28,6 +38,7 @@ extension ConnectionParameters {
                     ports.count > 1 && index < ports.count ? ports[index] : ports.first ?? "")
             }
         }
+        if names.isEmpty, let failure { throw failure }
         return with("host", names.joined(separator: ","))
             .with("hostaddr", addresses.joined(separator: ","))
             .with("port", portOfEach.joined(separator: ","))
@@ -77,40 +88,44 @@ extension String {
     }
 }
 
-/// The addresses of `name`, in the order of getaddrinfo(3); empty when there are none in time.
+/// The addresses of `name`, in the order of getaddrinfo(3): one at least.
 @LoopActor
-private func lookUp(_ name: String, deadline: Duration) async -> [String] {
-    let answer = LookUp(name)
-    await answer.wait(deadline: deadline)
-    return answer.addresses
+private func lookUp(
+    _ name: String, until end: MonotonicInstant
+) async throws(PostgresError) -> [String] {
+    let limit = end.duration(since: .now())
+    guard let answer = await LookUp(name).wait(at: limit) else {
+        throw PostgresError(.timedOut, "the name \"\(name)\" was not looked up in time")
+    }
+    return try answer.get()
 }
 
 @LoopActor
 private final class LookUp {
-    private(set) var addresses: [String] = []
     private let done = Gate()
     private let name: String
+    private var answer: Result<[String], PostgresError>?
 
     init(_ name: String) {
         self.name = name
     }
 
-    func wait(deadline: Duration) async {
-        let timer = EventLoop.shared.after(deadline) { [done] in done.open() }
+    /// Nil when there was no answer in time. The thread ends whenever the resolver does.
+    func wait(at limit: Duration) async -> Result<[String], PostgresError>? {
+        let timer = EventLoop.shared.after(limit) { [done] in done.open() }
         let request = unsafe Unmanaged.passRetained(Request(name: name, lookUp: self)).toOpaque()
-        var thread = pthread_t()
-        let started = unsafe pthread_create(&thread, nil, Self.resolve, request)
-        guard started == 0 else {
+        guard unsafe startThread(request, Self.resolve) else {
             unsafe Unmanaged<Request>.fromOpaque(request).release()
-            return
+            EventLoop.shared.cancelTimer(timer)
+            return .failure(PostgresError(.connection, "no thread to look up \"\(name)\""))
         }
-        pthread_detach(thread)
-        await done.wait()
+        await done.waitUninterrupted()
         EventLoop.shared.cancelTimer(timer)
+        return answer
     }
 
-    private func finish(_ addresses: [String]) {
-        self.addresses = addresses
+    private func finish(_ answer: Result<[String], PostgresError>) {
+        self.answer = answer
         done.open()
     }
 
@@ -124,20 +139,27 @@ private final class LookUp {
         }
     }
 
-    private nonisolated static let resolve:
-        @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { context in
-            guard let context = unsafe context else { return nil }
-            let request = unsafe Unmanaged<Request>.fromOpaque(context).takeRetainedValue()
-            let found = numericAddresses(of: request.name)
-            onLoop { request.lookUp.finish(found) }
-            return nil
-        }
+    private nonisolated static let resolve: ThreadBody = { context in
+        guard let context = unsafe context else { return nil }
+        let request = unsafe Unmanaged<Request>.fromOpaque(context).takeRetainedValue()
+        let found = numericAddresses(of: request.name)
+        onLoop { request.lookUp.finish(found) }
+        return nil
+    }
 
-    private nonisolated static func numericAddresses(of name: String) -> [String] {
+    private nonisolated static func numericAddresses(
+        of name: String
+    ) -> Result<[String], PostgresError> {
         var hints = unsafe addrinfo()
         unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
-        guard unsafe getaddrinfo(name, nil, &hints, &list) == 0 else { return [] }
+        let code = unsafe getaddrinfo(name, nil, &hints, &list)
+        guard code == 0 else {
+            let reason = unsafe String(cString: gai_strerror(code))
+            return .failure(
+                PostgresError(
+                    .connection, "could not translate host name \"\(name)\" to address: \(reason)"))
+        }
         defer { unsafe freeaddrinfo(list) }
         var found: [String] = []
         var entry = unsafe list
@@ -152,6 +174,17 @@ private final class LookUp {
             }
             unsafe entry = unsafe current.pointee.ai_next
         }
-        return found
+        return .success(found)
     }
+}
+
+typealias ThreadBody = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
+
+/// Runs `body` on a thread of its own, which nobody waits for: for calls that block. False when
+/// there is no thread to be had.
+func startThread(_ context: UnsafeMutableRawPointer, _ body: @escaping ThreadBody) -> Bool {
+    var thread = pthread_t()
+    guard unsafe pthread_create(&thread, nil, body, context) == 0 else { return false }
+    pthread_detach(thread)
+    return true
 }

@@ -81,10 +81,35 @@ public struct PostgresError: Error, Sendable, Equatable, CustomStringConvertible
         return PostgresError(.connection, text.isEmpty ? "connection lost" : text)
     }
 
+    /// The error of a connection under way, whose messages are verbose: only so does the SQLSTATE
+    /// come out of libpq before version 17. `FATAL:  3D000: …` and a LOCATION line of the server's
+    /// source become the plain message and the code; the last of several servers counts.
+    static func whileConnecting(_ text: String) -> PostgresError {
+        var sqlstate: String?
+        let lines = text.split(whereSeparator: \.isNewline).filter { !$0.hasPrefix("LOCATION:  ") }
+        let plain = lines.map { line in
+            guard let place = line.firstMatch(of: #/:  ([0-9A-Z]{5}): /#) else { return line }
+            sqlstate = String(place.1)
+            return line[..<place.range.lowerBound] + ":  " + line[place.range.upperBound...]
+        }
+        let message = plain.joined(separator: "\n").trimmedLine
+        return PostgresError(
+            .connection, message.isEmpty ? "connection lost" : message, sqlstate: sqlstate)
+    }
+
     static let holdsNUL = PostgresError(
         .unsupported, "a text with a NUL character can't be sent to PostgreSQL")
 
-    /// Severity as the server means it, not in its language: FATAL and PANIC end the session.
+    /// Whether the server ends the session with this: FATAL, PANIC, and the mere WARNING of an
+    /// immediate shutdown (57P01) or a crash (57P02).
+    static func endsSession(_ result: OpaquePointer) -> Bool {
+        let severity = unsafe severity(of: result)
+        let sqlstate = unsafe from(result).sqlstate
+        return severity == "FATAL" || severity == "PANIC" || sqlstate == "57P01"
+            || sqlstate == "57P02"
+    }
+
+    /// Severity as the server means it, not in its language.
     static func severity(of result: OpaquePointer) -> String? {
         // PG_DIAG_SEVERITY_NONLOCALIZED, PG_DIAG_SEVERITY
         for field in ["V", "S"] as [Unicode.Scalar] {

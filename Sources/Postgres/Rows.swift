@@ -27,8 +27,7 @@ public final class Rows: Sendable {
     }
 
     var endsSession: Bool {
-        let severity = unsafe PostgresError.severity(of: result)
-        return severity == "FATAL" || severity == "PANIC"
+        unsafe PostgresError.endsSession(result)
     }
 
     var dropsPreparedStatements: Bool {

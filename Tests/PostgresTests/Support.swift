@@ -8,7 +8,7 @@ extension TestDatabase {
     var parameters: ConnectionParameters { ConnectionParameters(string: connectionString) }
 
     /// A session of this database, on the test's loop.
-    func open() async throws -> Connection {
+    func open() async throws(PostgresError) -> Connection {
         try await Connection.open(parameters, deadline: .seconds(60))
     }
 }
