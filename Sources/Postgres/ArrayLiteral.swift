@@ -1,4 +1,4 @@
-/// Reads a one-dimensional PostgreSQL array literal such as `{a,"b \"c",NULL}`; nil when it is none.
+/// Reads a one-dimensional PostgreSQL array literal such as `{a,"b c",NULL}`; nil when it is none.
 ///
 /// Authority: PostgreSQL manual, 8.15.6, array input and output syntax. What the server would
 /// refuse is nil, as are several dimensions and bounds (`[2:3]={…}`).

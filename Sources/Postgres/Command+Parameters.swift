@@ -1,20 +1,4 @@
 extension Command {
-    /// Why it can't be sent at all; nil when it can.
-    var refusal: PostgresError? {
-        // The protocol counts them in 16 bits.
-        guard parameters.count <= 65_535 else {
-            return PostgresError(
-                .unsupported, "\(parameters.count) parameters; a statement takes 65535 at most")
-        }
-        // A C string would end there, and say less than was meant.
-        let holdsNUL = parameters.contains { $0?.utf8.contains(0) ?? false }
-        guard !holdsNUL, !statement.sql.utf8.contains(0) else {
-            return PostgresError(
-                .unsupported, "the statement or a parameter holds a NUL, which no text can")
-        }
-        return nil
-    }
-
     /// Calls `body` with the parameters as C strings.
     ///
     /// All of them lie in one buffer: two allocations a command, however many values.

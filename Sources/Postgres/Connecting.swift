@@ -6,8 +6,8 @@ internal import Timing
 extension Connection {
     /// Opens a session without blocking the loop.
     ///
-    /// Throws an error of kind `connection`, with the SQLSTATE if the server gave one, or `timedOut`;
-    /// its text never holds the password.
+    /// Throws an error of kind `connection`, with the SQLSTATE if the server gave one, or
+    /// `timedOut`; its text never holds the password.
     public static func open(
         _ parameters: ConnectionParameters, deadline: Duration = .seconds(10)
     ) async throws(PostgresError) -> Connection {

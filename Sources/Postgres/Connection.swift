@@ -195,8 +195,8 @@ public import Reactor
         }
     }
 
-    /// Asks the server to cancel what this session does. Does not wait; a statement that is cancelled
-    /// fails with 57014.
+    /// Asks the server to cancel what this session does. Does not wait; a statement that is
+    /// cancelled fails with 57014.
     ///
     /// A cancel request needs neither a free session nor a password. PQcancel(3) blocks, so it has
     /// a thread of its own for as long as it takes.

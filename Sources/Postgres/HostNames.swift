@@ -8,8 +8,8 @@ extension ConnectionParameters {
     ///
     /// libpq asks the resolver inside PQconnectPoll and blocks there, for as long as a name server
     /// is silent. So names are looked up on a thread of their own before. A name with several
-    /// addresses becomes several hosts, tried in order, as libpq would have done; one without any is
-    /// left out, and an error when it is the last.
+    /// addresses becomes several hosts, tried in order, as libpq would have done; one without any
+    /// is left out, and an error when there is no other.
     @LoopActor
     func withAddresses(until end: MonotonicInstant) async throws(PostgresError)
         -> ConnectionParameters
@@ -94,7 +94,7 @@ private func lookUp(
     _ name: String, until end: MonotonicInstant
 ) async throws(PostgresError) -> [String] {
     let limit = end.duration(since: .now())
-    guard let answer = await LookUp(name).wait(at: limit) else {
+    guard limit > .zero, let answer = await LookUp(name).wait(at: limit) else {
         throw PostgresError(.timedOut, "the name \"\(name)\" was not looked up in time")
     }
     return try answer.get()

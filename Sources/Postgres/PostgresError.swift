@@ -58,23 +58,6 @@ public struct PostgresError: Error, Sendable, Equatable, CustomStringConvertible
             hint: field("H"), context: field("W"))
     }
 
-    /// A refused connection, from libpq's verbose text: `FATAL:  3D000: …` and a line `LOCATION:`.
-    static func refused(_ text: String) -> PostgresError {
-        var sqlstate: String?
-        let lines = text.split(whereSeparator: \.isNewline)
-            .filter { !$0.hasPrefix("LOCATION:") }
-            .map { line in
-                guard let code = line.firstMatch(of: #/:  ([0-9A-Z]{5}): /#) else {
-                    return String(line.drop(while: \.isWhitespace))
-                }
-                sqlstate = sqlstate ?? String(code.1)
-                return line[..<code.range.lowerBound] + ":  " + line[code.range.upperBound...]
-            }
-        let message = lines.joined(separator: " ")
-        return PostgresError(
-            .connection, message.isEmpty ? "connection refused" : message, sqlstate: sqlstate)
-    }
-
     /// The last error of a connection: PQerrorMessage.
     static func from(connection: OpaquePointer) -> PostgresError {
         let text = unsafe String(cString: PQerrorMessage(connection)).trimmedLine

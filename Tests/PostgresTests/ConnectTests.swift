@@ -214,7 +214,8 @@ struct FatalMessageTests {
             sqlstate: "3D000"),
         Row(
             text: "connection to a failed: FATAL:  53300: full\nLOCATION:  f, a.c:1\n"
-                + "connection to b failed: FATAL:  28P01: wrong\nHINT:  none\nLOCATION:  g, b.c:2\n",
+                + "connection to b failed: FATAL:  28P01: wrong\nHINT:  none\n"
+                + "LOCATION:  g, b.c:2\n",
             message: "connection to a failed: FATAL:  full "
                 + "connection to b failed: FATAL:  wrong HINT:  none",
             sqlstate: "28P01"),
