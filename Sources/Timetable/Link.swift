@@ -109,10 +109,6 @@ extension Daemon {
         do throws(PostgresError) {
             try await session.run(
                 Statements.registerBackend, [settings.name], deadline: .seconds(10))
-            if isForTasks {
-                // Before any task can change the role: its own may not see our schema.
-                try await session.prepare(Statements.ofRuns, deadline: .seconds(10))
-            }
         } catch {
             session.close()
             throw error

@@ -327,10 +327,6 @@ enum Statements {
         """)
     static let chainDone = Statement(
         "chain_done", "SELECT timetable.chain_done($1::bigint, $2, $3::bigint, $4::bigint)")
-    /// What a session for tasks sends by itself.
-    static let ofRuns =
-        [begin, commit, rollback, savepoint, releaseSavepoint, rollbackToSavepoint, resetRole]
-        + clean + [chainDone]
     static let endRuns = Statement(
         "end_runs",
         """

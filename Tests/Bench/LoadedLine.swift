@@ -115,7 +115,7 @@ enum LoadedLine {
         /// As the server logged them.
         let statements: [String]
 
-        var heartbeats: Int { statements.count { $0.contains("_heartbeat:") } }
+        var heartbeats: Int { statements.count { $0.contains(":heartbeat:") } }
     }
 
     private static func idle(_ time: Duration, _ stage: Stage) async throws -> Idle {
