@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 swift_sources := Package.swift Sources Tests sql
 release := swift build -c release --static-swift-stdlib
+# Hundreds of tests at once, each with a daemon, would wait for each other past their limits.
+width := SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8
 # A hang is a failure: every step has its limit.
 limit := timeout --kill-after=10
 
@@ -20,7 +22,7 @@ build: deps ## Build .build/release/carillon
 
 test: deps lint ## Build and run all tests
 	@$(limit) 1800 swift build --build-tests
-	@$(limit) 1200 swift test --skip-build --disable-xctest
+	@$(width) $(limit) 1200 swift test --skip-build --disable-xctest
 
 lint: deps ## Check the form of the sources
 	@$(limit) 120 swift format lint --strict --parallel --recursive $(swift_sources)

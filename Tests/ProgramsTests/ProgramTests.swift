@@ -52,7 +52,7 @@ import Testing
         #expect(done.error.text == "early\nlate\n")
     }
 
-    @Test(.timeLimit(.minutes(1))) func aChildThatHoldsThePipesEndsNothingButTheGrace() async throws
+    @Test(.timeLimit(.minutes(5))) func aChildThatHoldsThePipesEndsNothingButTheGrace() async throws
     {
         try await onTestLoop {
             let program = try Program.start(
@@ -98,7 +98,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func whatIgnoresTheSignalIsKilledAfterTheGrace() async throws {
+    @Test(.timeLimit(.minutes(5))) func whatIgnoresTheSignalIsKilledAfterTheGrace() async throws {
         try await onTestLoop {
             let program = try await startReadyShell(
                 "trap '' TERM; touch $1; while :; do sleep 600; done")
@@ -111,7 +111,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func childrenThatIgnoreTheSignalGoWithTheirLeader() async throws
+    @Test(.timeLimit(.minutes(5))) func childrenThatIgnoreTheSignalGoWithTheirLeader() async throws
     {
         try await onTestLoop {
             let program = try await startReadyShell(
@@ -125,7 +125,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func aStoppedProgramEndsToo() async throws {
+    @Test(.timeLimit(.minutes(5))) func aStoppedProgramEndsToo() async throws {
         try await onTestLoop {
             let program = try await startReadyShell("touch $1; kill -STOP $$; sleep 600")
             program.stop(grace: .seconds(600))

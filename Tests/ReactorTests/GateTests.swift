@@ -58,7 +58,7 @@ struct GateTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func aCancelledWaitEndsWithTheGateClosed() async throws {
+    @Test(.timeLimit(.minutes(5))) func aCancelledWaitEndsWithTheGateClosed() async throws {
         try await onTestLoop {
             let gate = Gate()
             await withTaskGroup(of: Void.self) { group in
@@ -75,7 +75,7 @@ struct GateTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func oneThatOpensWhileItIsCancelledEndsTheWaitOnce() async throws
+    @Test(.timeLimit(.minutes(5))) func oneThatOpensWhileItIsCancelledEndsTheWaitOnce() async throws
     {
         for _ in 0..<200 {
             let gate = try await onTestLoop { Gate() }

@@ -81,7 +81,7 @@ public final class DaemonProcess: Sendable {
     /// Waits for a line containing `text`, looking from line number `first` on.
     @discardableResult
     public func waitForLine(
-        containing text: String, from first: Int = 0, within limit: Duration = .seconds(10),
+        containing text: String, from first: Int = 0, within limit: Duration = .seconds(30),
         file: String = #fileID, line: Int = #line
     ) async throws -> DaemonLine {
         try await wait("a line with \"\(text)\"", limit, file: file, line: line) { state in
@@ -91,7 +91,7 @@ public final class DaemonProcess: Sendable {
 
     /// Waits for a readiness datagram with the line `message`, such as `READY=1`.
     public func waitForNotify(
-        _ message: String, within limit: Duration = .seconds(10),
+        _ message: String, within limit: Duration = .seconds(30),
         file: String = #fileID, line: Int = #line
     ) async throws {
         _ = try await wait("the datagram \(message)", limit, file: file, line: line) { state in
@@ -102,7 +102,7 @@ public final class DaemonProcess: Sendable {
     /// Waits for its end.
     @discardableResult
     public func waitForExit(
-        within limit: Duration = .seconds(10), file: String = #fileID, line: Int = #line
+        within limit: Duration = .seconds(30), file: String = #fileID, line: Int = #line
     ) async throws -> ProgramEnd {
         try await wait("its end", limit, file: file, line: line) { $0.end }
     }

@@ -16,7 +16,7 @@ public struct NotReached: Error, CustomStringConvertible {
 ///   pass between two of them, which says nothing about the condition. What `condition` throws
 ///   ends the wait at once.
 public func eventually(
-    within limit: Duration = .seconds(10), _ what: String,
+    within limit: Duration = .seconds(30), _ what: String,
     file: String = #fileID, line: Int = #line,
     condition: () async throws -> Bool
 ) async throws {

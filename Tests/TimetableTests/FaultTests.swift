@@ -138,12 +138,15 @@ struct FaultTests {
             BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('carillon schema', 0));
             SELECT pg_sleep(60)
             """)
-        async let first = Served.on(database, name: "worker001")
-        async let second = Served.on(database, name: "worker002")
         let locks = """
             FROM pg_locks JOIN pg_database d ON d.oid = database
             WHERE locktype = 'advisory' AND datname = current_database()
             """
+        try await eventually("the lock is held") {
+            try await database.psql("SELECT count(*) \(locks) AND granted") == "1"
+        }
+        async let first = Served.on(database, name: "worker001")
+        async let second = Served.on(database, name: "worker002")
         try await eventually(within: .seconds(30), "both wait for the lock") {
             try await database.psql("SELECT count(*) \(locks) AND NOT granted") == "2"
         }

@@ -82,7 +82,7 @@ struct Served {
 
     /// Waits until a query returns `expected`.
     func waitFor(
-        _ expected: String, _ sql: String, within limit: Duration = .seconds(10)
+        _ expected: String, _ sql: String, within limit: Duration = .seconds(30)
     ) async throws {
         try await eventually(within: limit, "\(sql) gives \(expected)") {
             try await psql(sql) == expected
