@@ -84,8 +84,8 @@ import Timing
     private static func expectEqual(_ cases: [Case]) async throws {
         let database = try await database()
         var fires = 0
-        for start in stride(from: 0, to: cases.count, by: 2000) {
-            let part = Array(cases[start..<min(start + 2000, cases.count)])
+        for start in stride(from: 0, to: cases.count, by: 300) {
+            let part = Array(cases[start..<min(start + 300, cases.count)])
             let answers = try await ask(part, database)
             try #require(answers.count == part.count)
             for (one, answer) in zip(part, answers) {

@@ -127,7 +127,11 @@ struct EmbeddedTests {
             """)
         try await eventually("the run is under way") {
             try await embedded.psql(
-                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)%'",
+                """
+                SELECT count(*) FROM pg_stat_activity
+                WHERE query LIKE '%pg_sleep(1)%' AND pid <> pg_backend_pid()
+                    AND application_name LIKE 'carillon%'
+                """,
                 as: "postgres") != "0"
         }
         // What a terminal does: SIGINT to the whole group in front.
