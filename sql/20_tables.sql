@@ -155,7 +155,8 @@ CREATE TABLE timetable.execution_log (
     error text,
     sqlstate text,
     parameters jsonb,
-    client_name text
+    client_name text,
+    attempt integer
 );
 COMMENT ON TABLE timetable.execution_log IS 'One row for each invocation of a task';
 CREATE INDEX execution_log_run_status ON timetable.execution_log (run_status);
@@ -167,10 +168,17 @@ CREATE TABLE timetable.run_request (
     run_after timestamptz CONSTRAINT run_after_is_finite CHECK (isfinite(run_after)),
     requested_by text NOT NULL DEFAULT session_user,
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    claimed_at timestamptz
+    claimed_at timestamptz,
+    resumes bigint,
+    failed_run bigint
 );
 COMMENT ON TABLE timetable.run_request IS
     'Runs asked for now or at run_after; claimed_at tells when a worker took it';
+COMMENT ON COLUMN timetable.run_request.resumes IS
+    'The WAITING run that this request lets go on; NULL asks for a run of its own';
+COMMENT ON COLUMN timetable.run_request.failed_run IS
+    'The run whose failure asked for this one by on_failure';
+CREATE INDEX run_request_resumes ON timetable.run_request (resumes) WHERE claimed_at IS NULL;
 CREATE INDEX run_request_open ON timetable.run_request (run_request) WHERE claimed_at IS NULL;
 
 CREATE TABLE timetable.run_status (

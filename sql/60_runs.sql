@@ -132,8 +132,9 @@ BEGIN
     PERFORM set_config('timetable.taken', taken::text, true);
 END $$;
 
--- Claims requests for a worker. outcome: STARTED; WAITING, no room for it now; TAKEN; EARLY with
--- the instant from which it may run; GONE, its config does not exist any more.
+-- Claims requests for a worker. outcome: STARTED; WAITING, no room for it now; TAKEN, also when only
+-- another worker may have it; EARLY with the instant from which it may run; GONE, its config does
+-- not exist any more. A request that resumes a WAITING run starts the next attempt of that run.
 CREATE FUNCTION timetable.claim_requests(
     requests bigint[], worker text,
     OUT request bigint, OUT config bigint, OUT outcome text, OUT run bigint, OUT run_after bigint,
@@ -161,7 +162,12 @@ BEGIN
     ), judged AS (
         SELECT o.*, c.chain_id,
             CASE
+                WHEN o.resumes IS NOT NULL AND NOT EXISTS (
+                    SELECT FROM timetable.run_status r
+                    WHERE r.run_status = o.resumes
+                        AND r.execution_status IS NOT DISTINCT FROM 'WAITING') THEN 'OVER'
                 WHEN c.chain_id IS NULL THEN 'GONE'
+                WHEN c.client_name <> worker THEN 'TAKEN'
                 WHEN o.run_after > clock_timestamp() THEN 'EARLY'
                 WHEN o.place + u.under_way > coalesce(c.max_instances, 16) THEN 'WAITING'
                 ELSE 'STARTED'
@@ -179,7 +185,20 @@ BEGIN
         UPDATE timetable.run_request q
         SET claimed_at = clock_timestamp()
         FROM judged j
-        WHERE q.run_request = j.run_request AND j.verdict IN ('STARTED', 'GONE')
+        WHERE q.run_request = j.run_request AND j.verdict IN ('STARTED', 'GONE', 'OVER')
+    ), resumed AS (
+        UPDATE timetable.run_status r
+        SET execution_status = CASE j.verdict WHEN 'GONE' THEN 'CHAIN_FAILED' ELSE 'STARTED'
+                END::timetable.execution_status,
+            attempt = r.attempt + CASE j.verdict WHEN 'GONE' THEN 0 ELSE 1 END,
+            client_name = worker, retry_at = NULL, last_status_update = clock_timestamp(),
+            finished = CASE j.verdict WHEN 'GONE' THEN clock_timestamp() END,
+            error = CASE j.verdict WHEN 'GONE' THEN r.error END,
+            sqlstate = CASE j.verdict WHEN 'GONE' THEN r.sqlstate END
+        FROM judged j
+        WHERE r.run_status = j.resumes AND j.verdict IN ('STARTED', 'GONE')
+            AND r.execution_status IS NOT DISTINCT FROM 'WAITING'
+        RETURNING r.run_status, j.run_request
     ), claimed AS (
         INSERT INTO timetable.run_status AS r (
             execution_status, chain_id, current_execution_element, started, finished,
@@ -203,31 +222,39 @@ BEGIN
             ) AS p
             HAVING count(*) > 0
         ) AS own ON true
-        WHERE j.verdict IN ('STARTED', 'GONE')
+        WHERE j.verdict IN ('STARTED', 'GONE') AND j.resumes IS NULL
         ORDER BY j.run_request
         ON CONFLICT ON CONSTRAINT a_request_is_claimed_once DO NOTHING
         RETURNING r.run_status, r.run_request
+    ), begun AS (
+        SELECT run_status, run_request FROM claimed
+        UNION ALL
+        SELECT run_status, run_request FROM resumed
     )
     SELECT a.id, j.chain_execution_config,
-        CASE WHEN j.run_request IS NULL
-                OR (j.verdict IN ('STARTED', 'GONE') AND c.run_status IS NULL)
+        CASE WHEN j.run_request IS NULL OR j.verdict = 'OVER'
+                OR (j.verdict IN ('STARTED', 'GONE') AND b.run_status IS NULL)
             THEN 'TAKEN' ELSE j.verdict END,
-        c.run_status,
+        b.run_status,
         (extract(epoch FROM j.run_after) * 1000000)::bigint,
         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
     FROM unnest(requests) AS a (id)
     LEFT JOIN judged j ON j.run_request = a.id
-    LEFT JOIN claimed c ON c.run_request = a.id;
+    LEFT JOIN begun b ON b.run_request = a.id;
 END $$;
 
 -- Ends a run well, in the transaction of its chain: both commit or neither. Raises when the run
 -- is not under way in this worker's hands any more, so that the chain's work is not done either.
 -- With config_to_wake, that config waits for the end of its run (@after) on every daemon.
+-- False when the transaction is read only: then nothing is recorded here.
 CREATE FUNCTION timetable.chain_done(
     run bigint, worker text, config_to_delete bigint, config_to_wake bigint
-) RETURNS void
+) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF current_setting('transaction_read_only') = 'on' THEN
+        RETURN false;
+    END IF;
     -- Not "=": the planner would take the index of the runs under way, and look at all of them.
     UPDATE timetable.run_status
     SET execution_status = 'CHAIN_DONE', finished = clock_timestamp(),
@@ -247,6 +274,25 @@ BEGIN
     IF config_to_wake IS NOT NULL THEN
         PERFORM pg_notify('timetable_config', 'chain_execution_config ENDED ' || config_to_wake);
     END IF;
+    RETURN true;
+END $$;
+
+-- Before a COMMIT that is a task of the chain: raises unless the run is still under way in this
+-- worker's hands, and keeps it so until that COMMIT.
+CREATE FUNCTION timetable.hold_run(run bigint, worker text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_setting('transaction_read_only') = 'on' THEN
+        RETURN;  -- nothing is at stake
+    END IF;
+    PERFORM FROM timetable.run_status
+    WHERE run_status = run AND execution_status IS NOT DISTINCT FROM 'STARTED'
+        AND client_name = worker
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % is no longer under way for worker "%"', run, worker
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
 END $$;
 
 -- Tells all daemons that runs of configs with @after have ended.
@@ -257,11 +303,13 @@ BEGIN
         'timetable_config', 'chain_execution_config ENDED ' || c.chain_execution_config)
     FROM timetable.run_status r
     JOIN timetable.chain_execution_config c USING (chain_execution_config)
-    WHERE r.run_status = ANY (runs) AND c.schedule ~* '^\s*@after';
+    WHERE r.run_status = ANY (runs) AND r.finished IS NOT NULL AND c.schedule ~* '^\s*@after';
 END $$;
 
 -- Ends runs outside of their chains' transactions. A run that is not under way any more keeps its
 -- end: after a COMMIT whose answer was lost, the wait for its row tells what became of it.
+-- A failed run whose config has retries left becomes WAITING, with a request that resumes it; one
+-- that has none asks for its config's on_failure, unless it was itself asked for by one.
 -- Returns the end that each run has now.
 CREATE FUNCTION timetable.end_runs(
     runs bigint[], statuses text[], errors text[], sqlstates text[], worker text,
@@ -269,25 +317,54 @@ CREATE FUNCTION timetable.end_runs(
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    done bigint[];
 BEGIN
     WITH ended AS (
         UPDATE timetable.run_status r
-        SET execution_status = e.status::timetable.execution_status, error = e.error,
-            sqlstate = e.sqlstate, finished = clock_timestamp(),
+        SET execution_status = CASE WHEN e.retry_at IS NULL THEN e.status ELSE 'WAITING'
+                END::timetable.execution_status,
+            error = e.error, sqlstate = e.sqlstate, retry_at = e.retry_at,
+            finished = CASE WHEN e.retry_at IS NULL THEN clock_timestamp() END,
             last_status_update = clock_timestamp()
-        FROM unnest(runs, statuses, errors, sqlstates) AS e (run, status, error, sqlstate)
+        FROM (
+            SELECT e.*, c.on_failure,
+                -- Doubled each time, up to a day, or to retry_delay itself where that is more.
+                CASE WHEN e.status IN ('CHAIN_FAILED', 'TIMED_OUT', 'DEAD')
+                        AND was.attempt <= c.retries
+                    THEN clock_timestamp() + greatest(c.retry_delay, least(
+                        c.retry_delay * 2 ^ least(was.attempt - 1, 30), interval '1 day'))
+                END AS retry_at
+            FROM unnest(runs, statuses, errors, sqlstates) AS e (run, status, error, sqlstate)
+            JOIN timetable.run_status was ON was.run_status = e.run
+            LEFT JOIN timetable.chain_execution_config c
+                ON c.chain_execution_config = was.chain_execution_config
+        ) AS e
         WHERE r.run_status = e.run AND r.execution_status IS NOT DISTINCT FROM 'STARTED'
             AND r.client_name = worker
-        RETURNING r.chain_execution_config, r.execution_status
-    ), quiet AS (
-        SELECT set_config('timetable.quiet', 'on', true)
-        WHERE EXISTS (SELECT FROM ended)
+        RETURNING r.*, e.on_failure
+    ), asked AS (
+        INSERT INTO timetable.run_request
+            (chain_execution_config, run_after, requested_by, resumes, failed_run)
+        SELECT chain_execution_config, retry_at, 'retries', run_status, NULL
+        FROM ended WHERE execution_status = 'WAITING'
+        UNION ALL
+        SELECT e.on_failure, NULL, 'on_failure', NULL, e.run_status
+        FROM ended e
+        WHERE e.execution_status IN ('CHAIN_FAILED', 'TIMED_OUT', 'DEAD')
+            AND e.on_failure IS NOT NULL
+            AND NOT EXISTS (
+                SELECT FROM timetable.run_request q
+                WHERE q.run_request = e.run_request AND q.failed_run IS NOT NULL)
     )
-    DELETE FROM timetable.chain_execution_config c
-    USING ended, quiet
-    WHERE c.chain_execution_config = ended.chain_execution_config AND c.self_destruct
-        AND ended.execution_status = 'CHAIN_DONE';
-    PERFORM set_config('timetable.quiet', 'off', true);
+    SELECT array_agg(chain_execution_config) INTO done
+    FROM ended WHERE execution_status = 'CHAIN_DONE';
+    IF done IS NOT NULL THEN
+        PERFORM set_config('timetable.quiet', 'on', true);
+        DELETE FROM timetable.chain_execution_config
+        WHERE chain_execution_config = ANY (done) AND self_destruct;
+        PERFORM set_config('timetable.quiet', 'off', true);
+    END IF;
     PERFORM timetable.wake_after(runs);
     RETURN QUERY
     SELECT r.run_status, r.execution_status::text
@@ -311,23 +388,23 @@ BEGIN
     RETURN left_over;
 END $$;
 
--- What a worker had under way when its daemon ended: nobody knows how far it came.
-CREATE FUNCTION timetable.mark_dead(worker text) RETURNS SETOF bigint
+-- What a worker had under way when its daemon ended: nobody knows how far it came. It is DEAD, or
+-- WAITING for another attempt where its config has retries.
+CREATE FUNCTION timetable.mark_dead(worker text, OUT run bigint, OUT status text)
+RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    dead bigint[];
+    dead bigint[] := ARRAY(
+        SELECT r.run_status FROM timetable.run_status r
+        WHERE r.execution_status = 'STARTED' AND r.client_name = worker);
 BEGIN
-    WITH ended AS (
-        UPDATE timetable.run_status r
-        SET execution_status = 'DEAD', finished = clock_timestamp(),
-            last_status_update = clock_timestamp(),
-            error = 'its daemon ended while it was under way'
-        WHERE r.execution_status = 'STARTED' AND r.client_name = worker
-        RETURNING r.run_status
-    )
-    SELECT array_agg(run_status) INTO dead FROM ended;
-    PERFORM timetable.wake_after(dead);
-    RETURN QUERY SELECT unnest(dead);
+    RETURN QUERY
+    SELECT e.run, e.status
+    FROM timetable.end_runs(
+        dead, array_fill('DEAD'::text, ARRAY[cardinality(dead)]),
+        array_fill(
+            'its daemon ended while it was under way'::text, ARRAY[cardinality(dead)]),
+        NULL, worker) AS e;
 END $$;
 
 -- Gives back the claims whose answers were lost with a connection: the daemon knows all the runs
@@ -335,13 +412,22 @@ END $$;
 CREATE FUNCTION timetable.release_claims(worker text, known bigint[]) RETURNS SETOF bigint
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     WITH lost AS (
-        DELETE FROM timetable.run_status r
+        SELECT r.run_status, r.run_request, r.attempt, (
+            SELECT max(q.run_request) FROM timetable.run_request q
+            WHERE q.resumes = r.run_status) AS resumption
+        FROM timetable.run_status r
         WHERE r.execution_status = 'STARTED' AND r.client_name = worker
             AND r.run_status <> ALL (known)
-        RETURNING r.run_status, r.run_request
+    ), forgotten AS (
+        DELETE FROM timetable.run_status r USING lost
+        WHERE r.run_status = lost.run_status AND lost.resumption IS NULL
+    ), waiting AS (
+        UPDATE timetable.run_status r
+        SET execution_status = 'WAITING', attempt = r.attempt - 1
+        FROM lost WHERE r.run_status = lost.run_status AND lost.resumption IS NOT NULL
     ), reopened AS (
         UPDATE timetable.run_request q SET claimed_at = NULL
-        FROM lost WHERE q.run_request = lost.run_request
+        FROM lost WHERE q.run_request = coalesce(lost.resumption, lost.run_request)
     )
     SELECT lost.run_status FROM lost
 $$;

@@ -121,3 +121,36 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION timetable.run(text, jsonb, timestamptz) IS
     'Asks for one run of the config with this chain_name; see run(bigint, jsonb, timestamptz)';
+
+CREATE FUNCTION timetable.cancel(run bigint, reason text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    was timetable.execution_status;
+BEGIN
+    SELECT r.execution_status INTO was
+    FROM timetable.run_status r WHERE r.run_status = run FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no run %', run USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF was NOT IN ('STARTED', 'WAITING') THEN
+        RETURN false;
+    END IF;
+    UPDATE timetable.run_status r
+    SET cancel_requested_at = clock_timestamp(), cancel_requested_by = session_user,
+        reason = coalesce(cancel.reason, 'cancelled by ' || session_user)
+    WHERE r.run_status = run;
+    IF was = 'WAITING' THEN
+        UPDATE timetable.run_status r
+        SET execution_status = 'CANCELLED', retry_at = NULL, finished = clock_timestamp(),
+            last_status_update = clock_timestamp()
+        WHERE r.run_status = run;
+        UPDATE timetable.run_request q SET claimed_at = clock_timestamp()
+        WHERE q.resumes = run AND q.claimed_at IS NULL;
+        PERFORM timetable.wake_after(ARRAY[run]);
+    ELSE
+        PERFORM pg_notify('timetable_cancel', run::text);
+    END IF;
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION timetable.cancel(bigint, text) IS
+    'Ends a run that is under way or WAITING: SELECT timetable.cancel(run_status); false when it has ended already';

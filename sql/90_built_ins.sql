@@ -7,4 +7,12 @@ INSERT INTO timetable.base_task (name, kind, script) VALUES
     ('SendMail', 'BUILTIN', 'SendMail'),
     ('Download', 'BUILTIN', 'Download');
 
-INSERT INTO timetable.schema_version (version) VALUES (1);
+-- Those that the seed did not have: numbers below its own, which no sequence gives.
+INSERT INTO timetable.base_task (task_id, name, kind, script) VALUES
+    (-1, 'CopyFromFile', 'BUILTIN', 'CopyFromFile'),
+    (-2, 'CopyToFile', 'BUILTIN', 'CopyToFile'),
+    (-3, 'CopyFromProgram', 'BUILTIN', 'CopyFromProgram'),
+    (-4, 'CopyToProgram', 'BUILTIN', 'CopyToProgram'),
+    (-5, 'Shutdown', 'BUILTIN', 'Shutdown');
+
+INSERT INTO timetable.schema_version (version) VALUES (2);

@@ -1,7 +1,7 @@
 /// The schema that this program installs, embedded: its files in the order in which they are run.
 public enum TimetableSchema {
     /// What `timetable.schema_version` holds after them.
-    public static let version: Int64 = 1
+    public static let version: Int64 = 2
 
     public struct File: Sendable {
         public let name: String
@@ -21,6 +21,7 @@ public enum TimetableSchema {
             File("30_schedule.sql", PackageResources._0_schedule_sql),
             File("35_next_fires.sql", PackageResources._5_next_fires_sql),
             File("40_checks.sql", PackageResources._0_checks_sql),
+            File("45_chain_gaps.sql", PackageResources._5_chain_gaps_sql),
             File("50_notify.sql", PackageResources._0_notify_sql),
             File("60_runs.sql", PackageResources._0_runs_sql),
             File("70_functions.sql", PackageResources._0_functions_sql),

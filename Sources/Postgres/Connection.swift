@@ -35,6 +35,8 @@ public import Reactor
     private var script: Script?
     /// What libpq handed over in the middle of its parsing, to be told after it.
     private var notices = Deque<(severity: String, message: String)>()
+    /// Open when the last request to cancel was taken.
+    private var cancelRequest: Gate?
     /// The server's own word about the end of the session.
     private var fatal: PostgresError?
 
@@ -196,23 +198,16 @@ public import Reactor
     }
 
     /// Asks the server to cancel what this session does. Does not wait; a statement that is
-    /// cancelled fails with 57014.
-    ///
-    /// A cancel request needs neither a free session nor a password. PQcancel(3) blocks, so it has
-    /// a thread of its own for as long as it takes.
+    /// cancelled fails with 57014. Nothing while an earlier request is under way.
     public func requestCancel() {
-        guard ended == nil, let request = unsafe PQgetCancel(connection) else { return }
-        let started = unsafe startThread(UnsafeMutableRawPointer(request), Self.cancel)
-        if !started { unsafe PQfreeCancel(request) }
+        guard ended == nil, cancelRequest.map(\.isOpen) ?? true else { return }
+        cancelRequest = unsafe sendCancel(connection)
     }
 
-    private nonisolated static let cancel: ThreadBody = { request in
-        guard let request = unsafe request.map({ OpaquePointer($0) }) else { return nil }
-        // When even this fails, the session's own deadline or end remains.
-        var text = [CChar](repeating: 0, count: 256)
-        unsafe PQcancel(request, &text, Int32(text.count))
-        unsafe PQfreeCancel(request)
-        return nil
+    /// Returns when the server has taken the last request to cancel, if there was one: before, it
+    /// may still hit whatever is run next.
+    public func cancelTaken() async {
+        await cancelRequest?.waitUninterrupted()
     }
 
     // MARK: Answers

@@ -49,7 +49,7 @@ extension ConnectionParameters {
         var values: [String: String] = [:]
         for (key, value) in keywords {
             if key == "dbname", value.contains("=") || value.contains("://") {
-                for (inner, text) in Self.parse(value) { values[inner] = text }
+                for (inner, text) in Self.parse(value) ?? [] { values[inner] = text }
             } else {
                 values[key] = value
             }
@@ -63,8 +63,9 @@ extension ConnectionParameters {
         return (setting("host", "PGHOST"), setting("port", "PGPORT") ?? "")
     }
 
-    private static func parse(_ string: String) -> [(String, String)] {
-        guard let options = unsafe PQconninfoParse(string, nil) else { return [] }
+    /// The keywords of a URI or keyword string with their values; nil when it is neither.
+    static func parse(_ string: String) -> [(String, String)]? {
+        guard let options = unsafe PQconninfoParse(string, nil) else { return nil }
         defer { unsafe PQconninfoFree(options) }
         var found: [(String, String)] = []
         var index = 0

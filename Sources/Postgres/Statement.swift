@@ -65,6 +65,24 @@ public struct ConnectionParameters: Sendable {
         keywords = [("dbname", string)]
     }
 
+    /// A string as by `string:`, refused when libpq can't read it. Throws an error that shows
+    /// nothing of it, since libpq's own would: parts of a password are taken for other things.
+    public init(checking string: String) throws(PostgresError) {
+        guard let keywords = Self.parse(string) else {
+            throw PostgresError(
+                .unsupported,
+                "the connect string can't be read (it is not shown: it may hold a "
+                    + "password)",
+                hint: "write postgresql://user@host:port/database or host=… dbname=…")
+        }
+        if keywords.contains(where: { $0.0.hasPrefix("host") && $0.1.contains("@") }) {
+            throw PostgresError(
+                .unsupported, "the host in the connect string contains an @",
+                hint: "in a URI write an @ within a password as %40")
+        }
+        self.init(string: string)
+    }
+
     /// The same with one keyword more; it wins over an earlier one of its name.
     public func with(_ key: String, _ value: String) -> ConnectionParameters {
         ConnectionParameters(keywords + [(key, value)])

@@ -2,7 +2,9 @@ internal import Reactor
 
 extension ChainRunner {
     /// Runs a built-in with one row of parameters.
-    func runBuiltIn(_ element: Element, _ parameter: Parameter?) async throws(TaskFailure) {
+    func runBuiltIn(
+        _ element: Element, _ parameter: Parameter?, _ execution: inout Execution
+    ) async throws(TaskFailure) {
         switch element.script {
         case "NoOp":
             break
@@ -10,11 +12,14 @@ extension ChainRunner {
             try await sleep(parameter)
         case "Log":
             context.log.addLine("USER", parameter?.json ?? "null")
-        case "SendMail", "Download":
+        case "Shutdown":
+            context.shutDown()
+        case "SendMail", "Download", "CopyFromFile", "CopyToFile", "CopyFromProgram",
+            "CopyToProgram":
             throw TaskFailure("the built-in \(element.script) is not part of this version yet")
         default:
             throw TaskFailure(
-                "there is no built-in '\(element.script)'; there are NoOp, Sleep and Log")
+                "there is no built-in '\(element.script)'; there are NoOp, Sleep, Log and Shutdown")
         }
     }
 
@@ -29,10 +34,10 @@ extension ChainRunner {
         let done = Gate()
         let timer = EventLoop.shared.after(.seconds(seconds)) { done.open() }
         stopCurrent = { done.open() }
-        if isCancelled { done.open() }
+        if isStopping { done.open() }
         await done.waitUninterrupted()
         stopCurrent = nil
         EventLoop.shared.cancelTimer(timer)
-        if isCancelled { throw TaskFailure("cancelled") }
+        if isStopping { throw TaskFailure("cancelled") }
     }
 }

@@ -8,10 +8,12 @@ internal import Timing
 @LoopActor
 struct RunContext {
     let worker: String
-    let pool: SessionPool
+    let pools: SessionPools
     let log: RunLog
     let logger: Logger
     let settings: Settings
+    /// Asks the daemon to end, after the runs under way.
+    let shutDown: @LoopActor () -> Void
 }
 
 /// Runs one chain from its first element to its recorded end.
@@ -20,96 +22,129 @@ final class ChainRunner {
     let run: Run
     let context: RunContext
 
-    /// The session of the chain's transaction, from its first SQL task on.
-    var session: Connection?
+    /// What is held in the databases of the chain, from its first SQL task on.
+    var databases: [ChainDatabase] = []
     /// Set when CHAIN_DONE was committed with the chain's own work.
     var isRecorded = false
-    private(set) var cancelReason: String?
-    private var hasEnded = false
-    /// Stops what is under way right now.
+    /// What the server said during the invocation under way.
+    var notices: CapturedOutput
+    /// Stops what is under way right now; called again until it has ended.
     var stopCurrent: (@LoopActor () -> Void)?
+
+    /// Why the whole run is to end early.
+    private var stopOfRun: StopReason?
+    /// Why the invocation under way is to end early.
+    private var stopOfTask: StopReason?
+    private var hasEnded = false
 
     init(_ run: Run, _ context: RunContext) {
         self.run = run
         self.context = context
+        notices = CapturedOutput(limit: context.settings.outputLimit)
     }
 
     /// Runs the chain; returns the state that its run has in the end.
     func execute() async -> String? {
         context.logger.debug("executing chain with id: \(run.chain)", metadata: metadata)
+        let limit = run.timeLimit.map { limit in
+            EventLoop.shared.after(limit) { [weak self] in self?.stop(.timedOut(after: limit)) }
+        }
         var end = RunEnd(run: run.id, status: .done)
         do throws(TaskFailure) {
             if let malformed = run.malformed { throw TaskFailure(malformed) }
             for (index, element) in run.elements.enumerated() {
                 try await perform(element, isLast: index == run.elements.count - 1)
             }
-            try await commitIfOpen()
+            try await commitAll()
         } catch {
-            await abandonTransaction()
+            await abandonTransactions()
             end = failedEnd(error)
         }
         hasEnded = true
-        giveBackSession()
+        if let limit { EventLoop.shared.cancelTimer(limit) }
+        giveBackDatabases()
         if isRecorded, end.status == .done { return RunEnd.Status.done.rawValue }
         let state = await context.log.end(end)
         report(end, state)
         return state
     }
 
-    /// Ends the run early: the statement is cancelled, the program's group is stopped.
-    func cancel(_ reason: String) {
-        guard cancelReason == nil else { return }
-        cancelReason = reason
-        insist()
-    }
-
-    /// A cancel may come between two statements and hit nothing: so until the run has ended.
-    private func insist() {
-        guard !hasEnded else { return }
-        stopCurrent?()
-        _ = EventLoop.shared.after(.milliseconds(500)) { [weak self] in self?.insist() }
-    }
-
-    var isCancelled: Bool { cancelReason != nil }
-
     var metadata: Logger.Metadata { ["run": "\(run.id)", "config": "\(run.config)"] }
 
     private func failedEnd(_ failure: TaskFailure) -> RunEnd {
-        var end = RunEnd(run: run.id, status: .failed)
+        var end = RunEnd(run: run.id, status: failure.isTimeOut ? .timedOut : .failed)
         end.error = failure.message
         end.sqlstate = failure.sqlstate
-        if let cancelReason {
-            end.status = .cancelled
-            end.error = cancelReason
+        if let stopOfRun {
+            end.status = stopOfRun.status
+            end.error = stopOfRun.message
         }
         return end
     }
 
     private func report(_ end: RunEnd, _ state: String?) {
         guard end.status != .done else { return }
-        if state == RunEnd.Status.done.rawValue {
+        switch state {
+        case RunEnd.Status.done.rawValue:
             // The connection was lost after its COMMIT had happened.
             context.logger.info("the run is done; only the answer was lost", metadata: metadata)
-            return
+        case RunEnd.Status.waiting.rawValue:
+            context.logger.error(
+                "attempt \(run.attempt) of chain \(run.chain) failed, and it will be tried again: \(end.error ?? "")",
+                metadata: metadata)
+        default:
+            context.logger.error(
+                "chain \(run.chain) failed: \(end.error ?? "")", metadata: metadata)
         }
-        context.logger.error(
-            "chain \(run.chain) failed: \(end.error ?? "")", metadata: metadata)
+    }
+
+    // MARK: Stopping
+
+    /// Ends the run early: the statement is cancelled, the program's group is stopped.
+    func stop(_ reason: StopReason) {
+        guard stopOfRun == nil, !hasEnded else { return }
+        stopOfRun = reason
+        insist { [weak self] in self?.hasEnded ?? true }
+    }
+
+    /// A cancel may come between two statements and hit nothing: so again, until all is over.
+    private func insist(until isOver: @escaping @LoopActor () -> Bool) {
+        guard !isOver() else { return }
+        stopCurrent?()
+        _ = EventLoop.shared.after(.milliseconds(200)) { [weak self] in
+            self?.insist(until: isOver)
+        }
+    }
+
+    /// Whether what is under way is to end at once.
+    var isStopping: Bool { (stopOfRun ?? stopOfTask) != nil }
+
+    /// How long a program that is stopped may take to end by itself.
+    var stopGrace: Duration { (stopOfRun ?? stopOfTask)?.grace ?? .zero }
+
+    /// Begins to count the time that one invocation of a task may take.
+    private func startTimeLimit(of element: Element) -> EventLoop.TimerID? {
+        guard let limit = element.timeLimit else { return nil }
+        return EventLoop.shared.after(limit) { [weak self] in
+            guard let self else { return }
+            stopOfTask = .timedOut(after: limit)
+            insist { [weak self] in self?.stopOfTask == nil }
+        }
     }
 
     // MARK: Elements
 
     private func perform(_ element: Element, isLast: Bool) async throws(TaskFailure) {
-        try element.checkSupported()
         var firstFailure: TaskFailure?
         for (index, parameter) in element.parameters.enumerated() {
-            if let cancelReason { throw TaskFailure(cancelReason) }
+            if let stopOfRun { throw TaskFailure(stopOfRun.message) }
             let isFinal = isLast && index == element.parameters.count - 1
             do throws(TaskFailure) {
                 try await invoke(element, parameter, isFinal: isFinal)
             } catch {
-                if error.isUncertain || isCancelled { throw error }
+                if error.isUncertain || stopOfRun != nil { throw error }
                 // A failed SQL statement without a savepoint has failed the transaction too.
-                if element.kind == .sql, !element.ignoreError { throw error }
+                if element.usesDatabase, !element.ignoreError { throw error }
                 firstFailure = firstFailure ?? error
             }
         }
@@ -122,9 +157,13 @@ final class ChainRunner {
         context.logger.debug(
             "executing task: \(element.name) \(element.kind.rawValue) \(parameter?.json ?? "[]")",
             metadata: metadata)
-        var execution = Execution(
-            run: run.id, config: run.config, element: element, parameter: parameter, began: .now(),
-            ended: .now())
+        var execution = execution(of: element, parameter)
+        notices = CapturedOutput(limit: context.settings.outputLimit)
+        let limit = startTimeLimit(of: element)
+        defer {
+            if let limit { EventLoop.shared.cancelTimer(limit) }
+            stopOfTask = nil
+        }
         do throws(TaskFailure) {
             switch element.kind {
             case .sql:
@@ -132,41 +171,43 @@ final class ChainRunner {
             case .program:
                 try await runProgram(element, parameter, &execution)
             case .builtIn:
-                try await runBuiltIn(element, parameter)
+                try await runBuiltIn(element, parameter, &execution)
             }
-            execution.returnCode = execution.returnCode ?? 0
-            execution.ended = .now()
+            execution.succeed(notices: notices.text)
             context.log.add(execution)
             context.logger.debug("task executed successfully: \(element.name)", metadata: metadata)
         } catch {
-            execution.ended = .now()
-            execution.error = execution.error.map { "\(error.message)\n\($0)" } ?? error.message
-            execution.sqlstate = error.sqlstate
-            execution.returnCode = error.returnCode ?? execution.returnCode ?? 1
+            let failure = explained(error)
+            execution.fail(failure, notices: notices.text)
             context.log.add(execution)
-            if element.ignoreError {
+            if element.ignoreError, stopOfRun == nil {
                 context.logger.notice(
-                    "task \(element.name) failed, and is told to be ignored: \(error.message)",
+                    "task \(element.name) failed, and is told to be ignored: \(failure.message)",
                     metadata: metadata)
             }
-            throw error
+            throw failure
         }
     }
-}
 
-extension Element {
-    /// Throws for what later versions will do: it must not be done wrongly.
-    fileprivate func checkSupported() throws(TaskFailure) {
-        let missing = [
-            runUID == nil ? nil : "run_uid",
-            connectString == nil ? nil : "database_connection",
-            autonomous ? "autonomous" : nil,
-            timeoutMicroseconds == nil ? nil : "timeout",
-        ].compactMap(\.self)
-        guard missing.isEmpty else {
-            throw TaskFailure(
-                "task '\(name)' uses what this version does not do yet: "
-                    + missing.joined(separator: ", "))
-        }
+    /// A failure that only follows from our stopping it is told as what it is.
+    private func explained(_ failure: TaskFailure) -> TaskFailure {
+        guard let stop = stopOfRun ?? stopOfTask, !failure.isUncertain else { return failure }
+        var explained = failure
+        explained.message = stop.message
+        explained.isTimeOut = stop.status == .timedOut
+        return explained
+    }
+
+    private func execution(of element: Element, _ parameter: Parameter?) -> Execution {
+        Execution(
+            run: run.id, config: run.config, attempt: run.attempt, element: element,
+            parameter: parameter, began: .now(), ended: .now())
+    }
+
+    /// A step that is ours and no element's, recorded with the element that it belongs to.
+    func execution(of element: Element?, script: String) -> Execution? {
+        guard var element else { return nil }
+        element.script = script
+        return execution(of: element, nil)
     }
 }

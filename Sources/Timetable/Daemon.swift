@@ -52,12 +52,13 @@ public final class Daemon {
         [unowned self] () throws(PostgresError) in
         try await openSession("log")
     }
-    private(set) lazy var pool = SessionPool(limit: settings.sqlConnections) {
-        [unowned self] () throws(PostgresError) in
-        try await openSession("run", isForTasks: true)
-    } forget: { [unowned self] session in
-        forget(session)
-    }
+    private(set) lazy var pools = SessionPools(
+        own: SessionPool(limit: settings.sqlConnections) {
+            [unowned self] () throws(PostgresError) in
+            try await openSession("run", isForTasks: true)
+        } forget: { [unowned self] session in
+            forget(session)
+        }, limit: settings.sqlConnections, worker: settings.name)
 
     public init(_ settings: Settings, level: Logger.Level) {
         self.settings = settings
@@ -97,7 +98,7 @@ public final class Daemon {
                 group.addTask { await job() }
             }
         }
-        pool.closeIdle()
+        pools.closeIdle()
         link?.close()
         await embedded?.stop()
         if let failure { throw failure }

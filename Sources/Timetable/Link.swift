@@ -253,8 +253,10 @@ extension Daemon {
                 Statements.markDead, [settings.name], deadline: .seconds(30))
             for row in 0..<dead.count {
                 logger.error(
-                    "run \(dead.text(row, 0) ?? "?") is DEAD: its daemon ended during it"
-                )
+                    """
+                    run \(dead.text(row, 0) ?? "?") is \(dead.text(row, 1) ?? "?"): its daemon \
+                    ended during it
+                    """)
             }
         }
         return seen.map(WallInstant.init(microseconds:)) ?? .distantPast
@@ -309,6 +311,7 @@ extension Daemon {
         handle(.complete)
         // What was notified while all was read.
         readChanges()
+        lookForCancels(Array(active.keys) + ready.map(\.id))
         scheduleHeartbeat(link, after: .zero)
         if hasServed {
             logger.info("connected to the database again; \(planner.configCount) schedules")

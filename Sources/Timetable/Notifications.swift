@@ -52,6 +52,8 @@ extension Daemon {
             configsChanged(notification.payload)
         case "timetable_run":
             runAsked(notification.payload)
+        case "timetable_cancel":
+            cancelAsked(notification.payload)
         default:
             break
         }

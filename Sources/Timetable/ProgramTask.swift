@@ -4,8 +4,6 @@ internal import Reactor
 internal import Timing
 
 extension ChainRunner {
-    /// How long a program may take to end after SIGTERM.
-    private static let stopGrace: Duration = .seconds(5)
     /// What a program gets of our environment: enough to find others, no secrets.
     private static let passedOn = [
         "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
@@ -19,6 +17,9 @@ extension ChainRunner {
             throw TaskFailure(
                 "programs are not run here: the daemon was started with --no-programs")
         }
+        guard element.runUID == nil else {
+            throw TaskFailure("run_uid of a program is not part of this version yet")
+        }
         let arguments = try programArguments(parameter)
         let program: Program
         do throws(SpawnError) {
@@ -30,8 +31,8 @@ extension ChainRunner {
             throw TaskFailure("\(error)", returnCode: 127)
         }
         execution.pid = program.pid
-        stopCurrent = { [weak program] in program?.stop(grace: Self.stopGrace) }
-        if isCancelled { stopCurrent?() }
+        stopCurrent = { [weak program, unowned self] in program?.stop(grace: stopGrace) }
+        if isStopping { stopCurrent?() }
         let completion = await program.completion()
         stopCurrent = nil
 
@@ -79,9 +80,11 @@ extension ChainRunner {
     private var environment: [String] {
         Self.passedOn.compactMap { name in
             ProcessID.variable(name).map { "\(name)=\($0)" }
-        } + [
-            "TIMETABLE_CONFIG=\(run.config)", "TIMETABLE_RUN=\(run.id)",
-            "TIMETABLE_CLIENT_NAME=\(context.worker)",
-        ]
+        }
+            + [
+                ("RUN", String(run.id)), ("CONFIG", String(run.config)),
+                ("ATTEMPT", String(run.attempt)), ("SCHEDULED_FOR", run.scheduledFor),
+                ("FAILED_RUN", run.failedRun.map(String.init)), ("CLIENT_NAME", context.worker),
+            ].compactMap { name, value in value.map { "TIMETABLE_\(name)=\($0)" } }
     }
 }

@@ -11,6 +11,8 @@ struct RunEnd: Sendable, Equatable {
         case failed = "CHAIN_FAILED"
         case cancelled = "CANCELLED"
         case timedOut = "TIMED_OUT"
+        /// It failed, and will be tried again.
+        case waiting = "WAITING"
     }
 
     let run: Int64
@@ -23,6 +25,7 @@ struct RunEnd: Sendable, Equatable {
 struct Execution: Sendable {
     let run: Int64
     let config: Int64
+    let attempt: Int32
     let element: Element
     let parameter: Parameter?
     var began: WallInstant
@@ -32,6 +35,26 @@ struct Execution: Sendable {
     var output: String?
     var error: String?
     var sqlstate: String?
+
+    mutating func succeed(notices: String) {
+        ended = .now()
+        returnCode = returnCode ?? 0
+        add(notices)
+    }
+
+    mutating func fail(_ failure: TaskFailure, notices: String = "") {
+        ended = .now()
+        // What a program wrote to its standard error stays below the reason.
+        error = error.map { "\(failure.message)\n\($0)" } ?? failure.message
+        sqlstate = failure.sqlstate
+        returnCode = failure.returnCode ?? returnCode ?? 1
+        add(notices)
+    }
+
+    private mutating func add(_ notices: String) {
+        guard !notices.isEmpty else { return }
+        output = notices + (output ?? "")
+    }
 }
 
 /// Writes what happened, in batches and in transactions of its own, so that a failed chain keeps
@@ -176,7 +199,9 @@ final class RunLog {
         let batch = Array(executions.prefix(Self.batchSize))
         do throws(PostgresError) {
             try await session.run(
-                Statements.insertExecutions, Execution.columns(batch) + [worker],
+                Statements.insertExecutions,
+                Execution.columns(batch)
+                    + [worker, batch.map { Int64($0.attempt) }.arrayLiteral],
                 deadline: Self.deadline)
         } catch  where error.kind == .server {
             // Refused as a whole (a disk full, a right taken away): said, and not tried for ever.

@@ -1,5 +1,6 @@
 internal import DequeModule
 internal import Logging
+internal import Postgres
 internal import Reactor
 internal import Scheduling
 internal import Systemd
@@ -18,7 +19,11 @@ extension Daemon {
         let runner = ChainRunner(
             run,
             RunContext(
-                worker: settings.name, pool: pool, log: log, logger: logger, settings: settings))
+                worker: settings.name, pools: pools, log: log, logger: logger, settings: settings,
+                shutDown: { [unowned self] in
+                    logger.notice("run \(run.id) shuts this worker down")
+                    stop()
+                }))
         active[run.id] = runner
         start { await self.execute(runner) }
         return runner
@@ -30,6 +35,39 @@ extension Daemon {
         handle(.ended(config: runner.run.config))
         startReady()
         if stopping.isOpen, active.isEmpty, ready.isEmpty { drained.open() }
+    }
+
+    // MARK: Cancelling
+
+    /// Somebody asked to cancel a run: when it is ours, the database tells whether he may.
+    func cancelAsked(_ payload: String) {
+        guard let run = Int64(payload),
+            active[run] != nil || ready.contains(where: { $0.id == run })
+        else { return }
+        lookForCancels([run])
+    }
+
+    /// Stops those of these runs for which a cancel is written down.
+    func lookForCancels(_ runs: [Int64]) {
+        guard let link, !runs.isEmpty else { return }  // connecting looks at all
+        link.claims.send(
+            [Command(Statements.cancelRequests, [runs.arrayLiteral])],
+            deadline: Self.claimDeadline
+        ) { [weak self] outcome in
+            guard let self, let rows = answer(outcome, of: "cancels", link)?.first else { return }
+            for row in 0..<rows.count {
+                guard let run = rows.integer(row, 0) else { continue }
+                cancel(run, rows.text(row, 1) ?? "cancelled")
+            }
+        }
+    }
+
+    private func cancel(_ id: Int64, _ reason: String) {
+        logger.notice("cancelling run \(id): \(reason)")
+        if let runner = active[id] { return runner.stop(.cancelled(reason)) }
+        guard let index = ready.firstIndex(where: { $0.id == id }) else { return }
+        // It has its turn at once, to be recorded as cancelled.
+        begin(ready.remove(at: index)).stop(.cancelled(reason))
     }
 
     // MARK: Stopping
@@ -61,10 +99,10 @@ extension Daemon {
     /// Ends every run now: statements are cancelled, programs stopped, and both recorded.
     func cancelAll(_ reason: String) {
         logger.notice("cancelling \(active.count + ready.count) runs: \(reason)")
-        for runner in active.values { runner.cancel(reason) }
+        for runner in active.values { runner.stop(.shutDown(reason)) }
         // Those that wait for their turn get it, to be recorded as cancelled.
         for run in ready {
-            begin(run).cancel(reason)
+            begin(run).stop(.shutDown(reason))
         }
         ready.removeAll()
         // Longer than any kill sequence: then whatever hangs is left to the operating system.

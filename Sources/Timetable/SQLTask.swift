@@ -1,9 +1,11 @@
 internal import Postgres
 internal import Reactor
-internal import Timing
 
 extension ChainRunner {
-    /// Runs one invocation of an SQL task in the chain's transaction.
+    /// What is done on a session to run one invocation: sent, and its results.
+    typealias Work = @LoopActor (Connection) async throws(PostgresError) -> [Rows]
+
+    /// Runs one invocation of an SQL task.
     ///
     /// When it is the last of the chain and can't disturb it, the end of the run and COMMIT go out
     /// in the same batch: one round trip for a chain of one task.
@@ -12,81 +14,20 @@ extension ChainRunner {
     ) async throws(TaskFailure) {
         let values = try sqlValues(parameter)
         let shape = ScriptShape(element.script)
-        let session = try await chainSession()
-        execution.pid = session.backend
-        execution.began = .now()
-        if let cancelReason { throw TaskFailure(cancelReason) }
-        stopCurrent = { [weak session] in session?.requestCancel() }
-        defer { stopCurrent = nil }
-
-        var before: [Command] = []
-        if !session.isInTransaction, !shape.controlsTransaction {
-            before = [Command(Statements.begin)] + announcement
+        let command = Command(Statement(nil, element.script), values)
+        // Alone in its message where it may: some statements refuse to share one.
+        let isScript = (shape == .script || element.autonomous) && values.isEmpty
+        let work: Work = { session throws(PostgresError) in
+            isScript
+                ? try await session.runScript(element.script) : try await session.run([command])
         }
-        if element.ignoreError, !shape.controlsTransaction {
-            before.append(Command(Statements.savepoint))
+        if element.autonomous {
+            return try await runAutonomously(element, &execution, work)
         }
-        do throws(PostgresError) {
-            let results: [Rows]
-            if shape == .script, values.isEmpty {
-                if !before.isEmpty { _ = try await session.run(before) }
-                results = try await session.runScript(element.script)
-                if element.ignoreError, session.isInTransaction {
-                    try await session.run(Statements.releaseSavepoint)
-                }
-            } else {
-                results = try await runStatement(
-                    element, Command(Statement(nil, element.script), values), shape, before,
-                    isFinal: isFinal, session)
-            }
-            execution.output = ResultText.render(results)
-            try checkCommit(shape, results)
-        } catch {
-            try await failed(element, error, session)
+        if isScript || shape.controlsTransaction {
+            return try await runInTransaction(element, shape, &execution, work)
         }
-    }
-
-    private func runStatement(
-        _ element: Element, _ command: Command, _ shape: ScriptShape, _ before: [Command],
-        isFinal: Bool, _ session: Connection
-    ) async throws(PostgresError) -> [Rows] {
-        var after: [Command] = []
-        if shape.controlsTransaction {
-            if shape.beginsTransaction { after = announcement }
-        } else if element.ignoreError {
-            after = [Command(Statements.releaseSavepoint)]
-        } else if isFinal {
-            after = ending
-        }
-        let rows = try await session.run(before + [command] + after)
-        if isFinal, !shape.controlsTransaction, !element.ignoreError {
-            try noteCommit(rows)
-        }
-        return Array(rows.dropFirst(before.count).prefix(1))
-    }
-
-    /// COMMIT of a failed transaction succeeds, and rolls back: only its tag says so.
-    private func checkCommit(_ shape: ScriptShape, _ rows: [Rows]) throws(PostgresError) {
-        if shape.commitsTransaction, rows.last?.commandTag == "ROLLBACK" {
-            throw PostgresError(
-                .server, "COMMIT rolled the transaction back: a statement before had failed",
-                sqlstate: "25P02")
-        }
-    }
-
-    private func failed(
-        _ element: Element, _ error: PostgresError, _ session: Connection
-    ) async throws(TaskFailure) {
-        if element.ignoreError, session.ended == nil, session.isInTransaction {
-            do throws(PostgresError) {
-                _ = try await session.run([
-                    Command(Statements.rollbackToSavepoint), Command(Statements.releaseSavepoint),
-                ])
-            } catch {
-                throw TaskFailure(error)
-            }
-        }
-        throw TaskFailure(error)
+        try await runStatement(element, command, isFinal: isFinal, &execution)
     }
 
     private func sqlValues(_ parameter: Parameter?) throws(TaskFailure) -> [String?] {
@@ -99,12 +40,134 @@ extension ChainRunner {
         return values
     }
 
-    private var announcement: [Command] {
-        Statements.announce(run: run.id, config: run.config)
+    // MARK: In the transaction of the chain
+
+    /// One statement, in one batch with all that surrounds it.
+    private func runStatement(
+        _ element: Element, _ command: Command, isFinal: Bool, _ execution: inout Execution
+    ) async throws(TaskFailure) {
+        let database = try await database(of: element)
+        let session = try await session(in: database)
+        let before = opening(element, session)
+        let endsRun =
+            isFinal && database.isOwn && !element.ignoreError
+            && !databases.contains { !$0.isOwn && $0.isInTransaction }
+        let after = endsRun ? ending : closing(element)
+        try await begin(element, database, session, &execution)
+        defer { stopCurrent = nil }
+        do throws(PostgresError) {
+            let rows = try await session.run(before + [command] + after)
+            execution.output = ResultText.render(Array(rows.dropFirst(before.count).prefix(1)))
+            if endsRun { try noteCommit(rows) }
+        } catch {
+            try await failed(element, error, session)
+        }
+    }
+
+    /// A script, a statement that begins or ends a transaction, or a built-in that copies: between
+    /// two batches of ours.
+    func runInTransaction(
+        _ element: Element, _ shape: ScriptShape, _ execution: inout Execution, _ work: Work
+    ) async throws(TaskFailure) {
+        let database = try await database(of: element)
+        let session = try await session(in: database)
+        try await begin(element, database, session, &execution)
+        defer { stopCurrent = nil }
+        do throws(PostgresError) {
+            if shape.controlsTransaction {
+                if shape.commitsTransaction { try await holdRun(database, session) }
+            } else {
+                let before = opening(element, session)
+                if !before.isEmpty { _ = try await session.run(before) }
+            }
+            let results = try await work(session)
+            execution.output = ResultText.render(results)
+            if shape.commitsTransaction, results.last?.commandTag == "ROLLBACK" {
+                try results.last?.checkCommitted()
+            }
+            let after =
+                shape.controlsTransaction
+                ? (shape.beginsTransaction ? Statements.announce(run) : [])
+                : session.isInTransaction ? closing(element) : closing(element, savepoint: false)
+            if !after.isEmpty { _ = try await session.run(after) }
+        } catch {
+            try await failed(element, error, session)
+        }
+    }
+
+    /// From here on the invocation can be stopped and its time counts.
+    private func begin(
+        _ element: Element, _ database: ChainDatabase, _ session: Connection,
+        _ execution: inout Execution
+    ) async throws(TaskFailure) {
+        database.lastElement = element
+        execution.pid = session.backend
+        execution.began = .now()
+        if isStopping { throw TaskFailure("stopped before it began") }
+        stopCurrent = { [weak session] in session?.requestCancel() }
+    }
+
+    /// What precedes a task: BEGIN where there is none, its savepoint, its role.
+    private func opening(_ element: Element, _ session: Connection) -> [Command] {
+        var commands: [Command] = []
+        if !session.isInTransaction {
+            commands = [Command(Statements.begin)] + Statements.announce(run)
+        }
+        if element.ignoreError { commands.append(Command(Statements.savepoint)) }
+        if let role = element.runUID { commands.append(Statements.setRole(role)) }
+        return commands
+    }
+
+    private func closing(_ element: Element, savepoint: Bool = true) -> [Command] {
+        var commands: [Command] = []
+        if element.runUID != nil { commands.append(Command(Statements.resetRole)) }
+        if element.ignoreError, savepoint { commands.append(Command(Statements.releaseSavepoint)) }
+        return commands
+    }
+
+    /// A COMMIT that is a task must not happen when the run was taken from us. As ourselves: the
+    /// script may have changed its role, and keeps it.
+    private func holdRun(
+        _ database: ChainDatabase, _ session: Connection
+    ) async throws(PostgresError) {
+        guard database.isOwn, session.isInTransaction, !session.isInFailedTransaction else {
+            return
+        }
+        let role = try await session.run(Statements.role).text(0, 0) ?? "none"
+        var commands = [
+            Command(Statements.resetRole),
+            Command(Statements.holdRun, [String(run.id), context.worker]),
+        ]
+        if role != "none" { commands.append(Statements.setRole(role)) }
+        _ = try await session.run(commands)
+    }
+
+    private func failed(
+        _ element: Element, _ error: PostgresError, _ session: Connection
+    ) async throws(TaskFailure) {
+        // A cancel that comes late would hit what is done now.
+        guard await settle(session) else { throw TaskFailure(error) }
+        if element.ignoreError, session.isInTransaction {
+            do throws(PostgresError) {
+                _ = try await session.run([
+                    Command(Statements.rollbackToSavepoint), Command(Statements.releaseSavepoint),
+                ])
+            } catch {
+                throw TaskFailure(error)
+            }
+        }
+        var failure = TaskFailure(error)
+        if error.sqlstate == "25001" || error.sqlstate == "2D000" {
+            failure.message +=
+                element.autonomous
+                ? "\nHint: give each such statement a task of its own"
+                : "\nHint: set autonomous on its element: then it runs outside of the transaction"
+        }
+        throw failure
     }
 
     /// The end of the run with the COMMIT, and the session made clean for the next.
-    private var ending: [Command] {
+    var ending: [Command] {
         [
             Command(Statements.resetRole),
             Command(
@@ -118,61 +181,44 @@ extension ChainRunner {
         ] + Statements.clean.map { Command($0) }
     }
 
-    private func noteCommit(_ rows: [Rows]) throws(PostgresError) {
-        let commit = rows.dropLast(Statements.clean.count).last
-        guard commit?.commandTag == "COMMIT" else {
-            throw PostgresError(.server, "COMMIT rolled the chain back", sqlstate: "25P02")
-        }
-        isRecorded = true
+    /// Takes the results of `ending`.
+    func noteCommit(_ rows: [Rows]) throws(PostgresError) {
+        let own = rows.dropLast(Statements.clean.count).suffix(2)
+        try own.last?.checkCommitted()
+        // False: the transaction was read only, so that the end is recorded outside of it.
+        isRecorded = own.first?.boolean(0, 0) == true
     }
 
-    // MARK: The session of the chain
+    // MARK: Outside of the transaction
 
-    private func chainSession() async throws(TaskFailure) -> Connection {
-        if let session { return session }
+    private func runAutonomously(
+        _ element: Element, _ execution: inout Execution, _ work: Work
+    ) async throws(TaskFailure) {
+        let database = try await database(of: element)
+        let session = try await openSession(database.pool)
+        hear(session)
+        defer {
+            stopCurrent = nil
+            giveBack(session, to: database.pool, isClean: false)
+        }
+        execution.pid = session.backend
+        execution.began = .now()
+        if isStopping { throw TaskFailure("stopped before it began") }
+        stopCurrent = { [weak session] in session?.requestCancel() }
         do throws(PostgresError) {
-            let acquired = try await context.pool.acquire()
-            session = acquired
-            return acquired
+            var before = Statements.announce(run, inTransaction: false)
+            if let role = element.runUID { before.append(Statements.setRole(role)) }
+            _ = try await session.run(before)
+            execution.output = ResultText.render(try await work(session))
+            if session.isInTransaction {
+                try await session.run(Statements.rollback)
+                throw PostgresError(
+                    .unsupported, "it left a transaction open, which was rolled back",
+                    hint: "end it in the same task")
+            }
         } catch {
-            var failure = TaskFailure(error)
-            failure.message = "no connection for an SQL task: " + failure.message
-            // Nothing had begun on it.
-            failure.isUncertain = false
-            throw failure
-        }
-    }
-
-    /// After the last element: commits what is open, with the end of the run.
-    func commitIfOpen() async throws(TaskFailure) {
-        guard !isRecorded, let session, session.isInTransaction else { return }
-        do throws(PostgresError) {
-            try noteCommit(try await session.run(ending))
-        } catch {
-            throw TaskFailure(error)
-        }
-    }
-
-    /// After a failure: nothing of what is open stays.
-    func abandonTransaction() async {
-        guard let session, session.ended == nil, session.isInTransaction else { return }
-        do throws(PostgresError) {
-            try await session.run(Statements.rollback)
-        } catch {
-            // A session that can't even roll back is given up, which rolls back.
-            session.close()
-        }
-    }
-
-    /// Cleans the session if that was not done with the COMMIT, and lets the next run have it.
-    func giveBackSession() {
-        guard let session else { return }
-        self.session = nil
-        let pool = context.pool
-        if isRecorded || session.ended != nil { return pool.release(session) }
-        session.send(Statements.clean.map { Command($0) }, deadline: .seconds(10)) { outcome in
-            if case .failure = outcome { session.close() }
-            pool.release(session)
+            if await settle(session), session.isInTransaction { session.close() }
+            try await failed(element, error, session)
         }
     }
 }

@@ -56,14 +56,21 @@ enum Statements {
         Statement("clean_tables", "DISCARD TEMP"),
     ]
 
-    /// The settings by which a task knows its run; they end with the transaction.
-    static func announce(run: Int64, config: Int64) -> [Command] {
+    /// The settings by which a task knows its run. Those of a transaction end with it.
+    static func announce(_ run: Run, inTransaction: Bool = true) -> [Command] {
         // Numbers only: there is nothing to quote.
-        [
-            Command(sql: "SET LOCAL timetable.run = '\(run)'"),
-            Command(sql: "SET LOCAL timetable.config = '\(config)'"),
-        ]
+        let scope = inTransaction ? "SET LOCAL" : "SET"
+        var settings = [("run", run.id), ("config", run.config)]
+        if let failed = run.failedRun { settings.append(("failed_run", failed)) }
+        return settings.map { Command(sql: "\(scope) timetable.\($0) = '\($1)'") }
     }
+    /// Not LOCAL: a script that commits in its middle goes on as that role.
+    static func setRole(_ role: String) -> Command {
+        Command(sql: "SET ROLE \(role.quotedIdentifier)")
+    }
+    static let role = Statement("role", "SELECT pg_catalog.current_setting('role')")
+    /// Fails now if a deferred constraint would fail the COMMIT.
+    static let checkConstraints = Statement("check_constraints", "SET CONSTRAINTS ALL IMMEDIATE")
 
     /// `channel` is one of ours: lower case letters, digits and underscores.
     static func listen(_ channel: String) -> Statement { Statement(nil, "LISTEN \(channel)") }
@@ -108,7 +115,7 @@ enum Statements {
         """)
     static let endSessions = Statement(
         nil, "SELECT timetable.end_sessions($1, $2::integer[])")
-    static let markDead = Statement(nil, "SELECT timetable.mark_dead($1)")
+    static let markDead = Statement(nil, "SELECT run, status FROM timetable.mark_dead($1)")
     static let releaseClaims = Statement(
         nil, "SELECT timetable.release_claims($1, $2::bigint[])")
     /// Columns: whether this session listens to its channels, how many other workers live.
@@ -154,13 +161,10 @@ enum Statements {
                 CASE WHEN c.exclusive_execution THEN 'exclusive_execution' END,
                 CASE WHEN cardinality(c.excluded_execution_configs) > 0
                     THEN 'excluded_execution_configs' END,
-                CASE WHEN c.overlap <> 'SKIP' THEN 'overlap ' || c.overlap END,
-                CASE WHEN c.timeout IS NOT NULL THEN 'timeout' END,
-                CASE WHEN c.retries > 0 THEN 'retries' END,
-                CASE WHEN c.on_failure IS NOT NULL THEN 'on_failure' END), ''),
+                CASE WHEN c.overlap <> 'SKIP' THEN 'overlap ' || c.overlap END), ''),
             c.misfire, \(microseconds("c.misfire_window")),
             CASE WHEN c.schedule ~* '^\\s*@after' THEN (
-                SELECT CASE WHEN r.execution_status = 'STARTED' THEN 'under way'
+                SELECT CASE WHEN r.execution_status IN ('STARTED', 'WAITING') THEN 'under way'
                     ELSE ((extract(epoch FROM r.finished) * 1000000)::bigint)::text END
                 FROM timetable.run_status r
                 WHERE r.chain_execution_config = c.chain_execution_config
@@ -266,12 +270,13 @@ enum Statements {
             """
             WITH RECURSIVE won AS (
                 SELECT r.run_status, r.chain_execution_config, r.chain_id, r.parameters,
-                    c.self_destruct, coalesce(c.schedule ~* '^\\s*@after', false) AS is_after
+                    r.attempt, r.scheduled_for, r.run_request, c.self_destruct, c.timeout,
+                    coalesce(c.schedule ~* '^\\s*@after', false) AS is_after
                 FROM (SELECT DISTINCT id FROM \(configs) AS w (id)) AS wanted
                 JOIN timetable.run_status r ON r.chain_execution_config = wanted.id
                     AND r.execution_status = 'STARTED'
                 JOIN timetable.chain_execution_config c ON c.chain_execution_config = wanted.id
-                WHERE r.client_name = $1 AND r.started >= now()
+                WHERE r.client_name = $1 AND r.last_status_update >= now()
             ), element AS (
                 SELECT w.run_status, 1 AS position, t.*
                 FROM won w JOIN timetable.task_chain t ON t.chain_id = w.chain_id
@@ -295,7 +300,9 @@ enum Statements {
                         SELECT FROM element e JOIN timetable.base_task b ON b.task_id = e.task_id
                         WHERE b.kind <> 'SQL' OR e.autonomous
                             OR e.database_connection IS NOT NULL)),
-                w.is_after
+                w.is_after, w.attempt, \(microseconds("w.timeout")), w.scheduled_for,
+                (SELECT q.failed_run FROM timetable.run_request q
+                    WHERE q.run_request = w.run_request)
             FROM won w
             JOIN element e ON e.run_status = w.run_status
             JOIN timetable.base_task b ON b.task_id = e.task_id
@@ -327,6 +334,14 @@ enum Statements {
         """)
     static let chainDone = Statement(
         "chain_done", "SELECT timetable.chain_done($1::bigint, $2, $3::bigint, $4::bigint)")
+    static let holdRun = Statement("hold_run", "SELECT timetable.hold_run($1::bigint, $2)")
+    /// The runs among these that somebody asked to cancel, with the reason.
+    static let cancelRequests = Statement(
+        "cancel_requests",
+        """
+        SELECT run_status, reason FROM timetable.run_status
+        WHERE run_status = ANY ($1::bigint[]) AND cancel_requested_at IS NOT NULL
+        """)
     static let endRuns = Statement(
         "end_runs",
         """
@@ -341,17 +356,18 @@ enum Statements {
         """
         INSERT INTO timetable.execution_log (
             chain_execution_config, chain_id, task_id, name, script, kind, last_run, finished,
-            returncode, pid, run_status, output, error, sqlstate, parameters, client_name)
+            returncode, pid, run_status, output, error, sqlstate, parameters, client_name,
+            attempt)
         SELECT config, chain, task, name, script, kind,
             timestamptz 'epoch' + began * interval '1 microsecond',
             timestamptz 'epoch' + ended * interval '1 microsecond',
-            code, pid, run, output, error, sqlstate, parameters, $16
+            code, pid, run, output, error, sqlstate, parameters, $16, attempt
         FROM unnest(
             $1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
             $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::bigint[], $12::text[],
-            $13::text[], $14::text[], $15::jsonb[])
+            $13::text[], $14::text[], $15::jsonb[], $17::integer[])
             AS e (config, chain, task, name, script, kind, began, ended, code, pid, run, output,
-                error, sqlstate, parameters)
+                error, sqlstate, parameters, attempt)
         """)
     static let insertLines = Statement(
         "insert_lines",

@@ -7,6 +7,8 @@ struct TaskFailure: Error, Sendable, Equatable {
     var returnCode: Int32?
     /// The connection was lost: what was under way may or may not have happened.
     var isUncertain = false
+    /// Its time limit passed.
+    var isTimeOut = false
 
     init(_ message: String, sqlstate: String? = nil, returnCode: Int32? = nil) {
         self.message = message

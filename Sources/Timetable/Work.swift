@@ -8,6 +8,14 @@ struct Run: Sendable, Equatable {
     let selfDestruct: Bool
     /// `@after`: all daemons have to hear of its end.
     var wakesConfig = false
+    /// From 1; more when it is tried again.
+    var attempt: Int32 = 1
+    /// How long it may take.
+    var timeLimit: Duration?
+    /// The planned instant as PostgreSQL writes it; nil when it was asked for.
+    var scheduledFor: String?
+    /// The run whose failure asked for this one.
+    var failedRun: Int64?
     var elements: [Element] = []
     /// Why it can't be run at all.
     var malformed: String?
@@ -25,14 +33,20 @@ struct Element: Sendable, Equatable {
     let task: Int64
     let name: String
     let kind: Kind
-    let script: String
+    var script: String
     let runUID: String?
     let connectString: String?
     let ignoreError: Bool
     let autonomous: Bool
-    let timeoutMicroseconds: Int64?
+    /// How long one invocation may take.
+    let timeLimit: Duration?
     /// One invocation each; a single nil when there are no parameters.
     var parameters: [Parameter?]
+
+    /// Whether it needs a session: SQL, and the built-ins that copy.
+    var usesDatabase: Bool {
+        kind == .sql || (kind == .builtIn && script.hasPrefix("Copy"))
+    }
 }
 
 /// One row of parameters.
@@ -59,6 +73,10 @@ extension Run {
                     id: id, config: config, chain: chain,
                     selfDestruct: rows.boolean(row, 3) ?? false)
             run.wakesConfig = rows.boolean(row, 20) ?? false
+            run.attempt = Int32(clamping: rows.integer(row, 21) ?? 1)
+            run.timeLimit = rows.integer(row, 22).map { .microseconds($0) }
+            run.scheduledFor = rows.text(row, 23)
+            run.failedRun = rows.integer(row, 24)
             if let malformed = rows.text(row, 18) {
                 run.malformed = "the parameters are no array of rows: \(malformed)"
             }
@@ -92,7 +110,7 @@ extension Element {
             id: id, task: task, name: name, kind: kind, script: script,
             runUID: rows.text(row, 10), connectString: rows.text(row, 11),
             ignoreError: rows.boolean(row, 12) ?? false, autonomous: rows.boolean(row, 13) ?? false,
-            timeoutMicroseconds: rows.integer(row, 14), parameters: [])
+            timeLimit: rows.integer(row, 14).map { .microseconds($0) }, parameters: [])
     }
 }
 
