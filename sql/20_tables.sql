@@ -107,9 +107,19 @@ COMMENT ON TABLE timetable.chain_execution_config IS
     'When a chain runs: schedule or run_at_ columns (NULL = any), limits, options';
 COMMENT ON COLUMN timetable.chain_execution_config.max_instances IS
     'How many runs of this config may be under way at once; NULL = 16';
+COMMENT ON COLUMN timetable.chain_execution_config.exclusive_execution IS
+    'Its runs are alone: none begins while any other is under way, and none beside it';
+COMMENT ON COLUMN timetable.chain_execution_config.excluded_execution_configs IS
+    'Configs whose runs are never under way together with runs of this one';
+COMMENT ON COLUMN timetable.chain_execution_config.overlap IS
+    'A fire that has no room: SKIP it, or let it WAIT its turn (at most 100 of a config)';
 COMMENT ON COLUMN timetable.chain_execution_config.self_destruct IS
     'Delete this config when its chain was done';
 CREATE INDEX chain_execution_config_chain_id ON timetable.chain_execution_config (chain_id);
+-- Those that keep others from running: looked at in every claim.
+CREATE INDEX chain_execution_config_restricting
+    ON timetable.chain_execution_config (chain_execution_config)
+    WHERE exclusive_execution OR excluded_execution_configs <> '{}';
 CREATE INDEX chain_execution_config_on_failure ON timetable.chain_execution_config (on_failure)
     WHERE on_failure IS NOT NULL;
 
@@ -170,15 +180,20 @@ CREATE TABLE timetable.run_request (
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     claimed_at timestamptz,
     resumes bigint,
-    failed_run bigint
+    failed_run bigint,
+    blocked_at timestamptz
 );
 COMMENT ON TABLE timetable.run_request IS
     'Runs asked for now or at run_after; claimed_at tells when a worker took it';
 COMMENT ON COLUMN timetable.run_request.resumes IS
     'The WAITING run that this request lets go on; NULL asks for a run of its own';
+COMMENT ON COLUMN timetable.run_request.blocked_at IS
+    'Since when it waits for runs that are in its way; whoever conflicts with it and came later waits too';
 COMMENT ON COLUMN timetable.run_request.failed_run IS
     'The run whose failure asked for this one by on_failure';
 CREATE INDEX run_request_resumes ON timetable.run_request (resumes) WHERE claimed_at IS NULL;
+CREATE INDEX run_request_blocked ON timetable.run_request (run_request)
+    WHERE claimed_at IS NULL AND blocked_at IS NOT NULL;
 CREATE INDEX run_request_open ON timetable.run_request (run_request) WHERE claimed_at IS NULL;
 
 CREATE TABLE timetable.run_status (

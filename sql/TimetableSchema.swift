@@ -23,7 +23,8 @@ public enum TimetableSchema {
             File("40_checks.sql", PackageResources._0_checks_sql),
             File("45_chain_gaps.sql", PackageResources._5_chain_gaps_sql),
             File("50_notify.sql", PackageResources._0_notify_sql),
-            File("60_runs.sql", PackageResources._0_runs_sql),
+            File("60_claims.sql", PackageResources._0_claims_sql),
+            File("65_ends.sql", PackageResources._5_ends_sql),
             File("70_functions.sql", PackageResources._0_functions_sql),
             File("90_built_ins.sql", PackageResources._0_built_ins_sql),
         ]

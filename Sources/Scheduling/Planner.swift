@@ -32,8 +32,8 @@ public struct Planner: Sendable {
         case requested([(request: Int64, from: WallInstant?)])
         /// Claims of these requests were answered, in whatever way.
         case answered([Int64])
-        /// A request has no room now: it waits for a run of its config to end.
-        case waiting(request: Int64, config: Int64)
+        /// A request has no room now: it waits for a run of its config to end; nil for any run.
+        case waiting(request: Int64, config: Int64?)
         /// A run of a config ended.
         case ended(config: Int64)
         /// No claims from now on.
@@ -66,7 +66,8 @@ public struct Planner: Sendable {
     var configs: [Int64: PlannedConfig] = [:]
     var fires = FireQueue<Int64, WallInstant>()
     private var requests = FireQueue<Int64, WallInstant>()
-    private var waiting: [Int64: [Int64]] = [:]
+    /// By the config of which a run has to end; nil for any.
+    private var waiting: [Int64?: [Int64]] = [:]
     /// Requests whose claim is under way, and the configs of which a run ended meanwhile: the claim
     /// may have counted that run, so that a request found WAITING then has to look again.
     private var requestsInFlight: Set<Int64> = []
@@ -147,15 +148,17 @@ public struct Planner: Sendable {
             requestsInFlight.subtract(list)
             if requestsInFlight.isEmpty { endedInFlight.removeAll() }
         case .waiting(let request, let config):
-            if endedInFlight.contains(config) {
+            if config.map(endedInFlight.contains) ?? !endedInFlight.isEmpty {
                 requests.set(request, at: .distantPast)
             } else {
                 waiting[config, default: []].append(request)
             }
         case .ended(let config):
             if !requestsInFlight.isEmpty { endedInFlight.insert(config) }
-            for request in waiting.removeValue(forKey: config) ?? [] {
-                requests.set(request, at: .distantPast)
+            for key in [config, nil] {
+                for request in waiting.removeValue(forKey: key) ?? [] {
+                    requests.set(request, at: .distantPast)
+                }
             }
             effects += catchUp(config, now: now)
         case .stopped:

@@ -52,9 +52,10 @@ extension Daemon {
                 guard let id = rows.integer(row, 3) else { continue }
                 won.append((instant, work[id] ?? Self.unreadable(id, config)))
             case "SKIPPED":
+                let id = rows.text(row, 3) ?? ""
                 logger.notice(
-                    "config \(config) is skipped: its max_instances are under way",
-                    metadata: ["run": "\(rows.text(row, 3) ?? "")"])
+                    "a fire of config \(config) is skipped; the reason is in run_status \(id)",
+                    metadata: ["run": "\(id)"])
                 notRun.append(config)
                 // With @after the delay counts anew from here.
                 changes.add(configs: [config])
@@ -64,7 +65,8 @@ extension Daemon {
             case "GONE":
                 gone.append(config)
             default:
-                notRun.append(config)  // TAKEN: another worker runs it
+                // TAKEN: another worker runs it; WAITING: a request resumes it.
+                notRun.append(config)
             }
         }
         won.sort { ($0.instant, $0.run.id) < ($1.instant, $1.run.id) }
@@ -125,7 +127,8 @@ extension Daemon {
     private func requestsClaimed(_ rows: Rows, _ work: [Int64: Run]) {
         var answered: [Int64] = []
         var later: [(request: Int64, from: WallInstant?)] = []
-        var waiting: [(request: Int64, config: Int64)] = []
+        var waiting: [(request: Int64, config: Int64?)] = []
+        var elsewhere: [Int64] = []
         for row in 0..<rows.count {
             guard let request = rows.integer(row, 0) else { continue }
             answered.append(request)
@@ -136,6 +139,13 @@ extension Daemon {
                 ready.append(work[id] ?? Self.unreadable(id, config))
             case "WAITING":
                 waiting.append((request, config))
+                waitedHere.insert(request)
+            case "BLOCKED":
+                waiting.append((request, nil))
+                waitedHere.insert(request)
+            case "ELSEWHERE":
+                // It waited for a run of ours, maybe the last one.
+                if waitedHere.contains(request) { elsewhere.append(request) }
             case "EARLY":
                 later.append((request, rows.integer(row, 4).map(WallInstant.init(microseconds:))))
             case "GONE":
@@ -144,10 +154,21 @@ extension Daemon {
                 break  // TAKEN
             }
         }
+        waitedHere.subtract(answered.filter { id in !waiting.contains { $0.request == id } })
         startReady()
+        if !elsewhere.isEmpty { wake(elsewhere) }
         for (request, config) in waiting { handle(.waiting(request: request, config: config)) }
         handle(.answered(answered))
         if !later.isEmpty { handle(.requested(later)) }
+    }
+
+    /// Tells the worker that alone may run them.
+    private func wake(_ requests: [Int64]) {
+        guard let link else { return }  // connecting reads all open requests
+        link.claims.send(
+            [Command(Statements.wakeRequests, [requests.arrayLiteral])],
+            deadline: Self.claimDeadline
+        ) { [weak self] outcome in _ = self?.answer(outcome, of: "waiting requests", link) }
     }
 
     private func reportPayloads(_ rows: Rows) {

@@ -37,10 +37,6 @@ struct ConfigReader {
     private func config(
         _ id: Int64, _ rows: Rows, _ row: Int
     ) throws(Zones.Failure) -> PlannedConfig? {
-        if let missing = rows.text(row, 16) {
-            throw Zones.Failure(
-                message: "it uses what this version does not do yet (\(missing)), so it is not run")
-        }
         let schedule = try schedule(id, rows, row)
         let rule = FireRule(
             schedule: schedule, zone: try zones.rules(rows.text(row, 8) ?? defaultZone), config: id,
@@ -56,8 +52,8 @@ struct ConfigReader {
             id: id, rule: rule, firesAtStart: schedule == .reboot,
             grace: max(0, rows.integer(row, 14) ?? 60_000_000),
             scheduledSince: instant(rows, row, 15) ?? .distantPast,
-            misfire: Self.policies[rows.text(row, 17) ?? ""] ?? .skip,
-            misfireWindow: max(0, rows.integer(row, 18) ?? 0), lastRun: lastRun(rows, row))
+            misfire: Self.policies[rows.text(row, 16) ?? ""] ?? .skip,
+            misfireWindow: max(0, rows.integer(row, 17) ?? 0), lastRun: lastRun(rows, row))
     }
 
     private static let policies: [String: MisfirePolicy] = [
@@ -65,7 +61,7 @@ struct ConfigReader {
     ]
 
     private func lastRun(_ rows: Rows, _ row: Int) -> PlannedConfig.LastRun {
-        guard let text = rows.text(row, 19) else { return .none }
+        guard let text = rows.text(row, 18) else { return .none }
         return Int64(text).map { .ended(WallInstant(microseconds: $0)) } ?? .underWay
     }
 

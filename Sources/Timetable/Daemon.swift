@@ -29,6 +29,8 @@ public final class Daemon {
     /// All open sessions by server process, to tell ours from those of an earlier life.
     var backends: Set<Int32> = []
     var changes = PendingChanges()
+    /// Requests that found no room when we asked: another worker's may wait for our runs.
+    var waitedHere: Set<Int64> = []
 
     /// Runs under way, and those that wait for their turn in the order of their fire times.
     var active: [Int64: ChainRunner] = [:]

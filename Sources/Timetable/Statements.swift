@@ -145,8 +145,7 @@ enum Statements {
         """
     }
 
-    /// What decides when configs fire. Times in microseconds since 1970; the last column names
-    /// what a config asks for and this version does not do.
+    /// What decides when configs fire. Times in microseconds since 1970.
     private static let configColumns = """
         SELECT c.chain_execution_config, c.chain_name, c.schedule,
             c.run_at_minute, c.run_at_hour, c.run_at_day, c.run_at_month, c.run_at_day_of_week,
@@ -157,11 +156,6 @@ enum Statements {
             c.on_gap, c.on_repeat,
             \(microseconds("c.misfire_grace")),
             \(microseconds("c.scheduled_since")),
-            nullif(concat_ws(', ',
-                CASE WHEN c.exclusive_execution THEN 'exclusive_execution' END,
-                CASE WHEN cardinality(c.excluded_execution_configs) > 0
-                    THEN 'excluded_execution_configs' END,
-                CASE WHEN c.overlap <> 'SKIP' THEN 'overlap ' || c.overlap END), ''),
             c.misfire, \(microseconds("c.misfire_window")),
             CASE WHEN c.schedule ~* '^\\s*@after' THEN (
                 SELECT CASE WHEN r.execution_status IN ('STARTED', 'WAITING') THEN 'under way'
@@ -331,6 +325,12 @@ enum Statements {
         """
         SELECT run_request, \(microseconds("run_after"))
         FROM timetable.run_request WHERE claimed_at IS NULL ORDER BY run_request
+        """)
+    static let wakeRequests = Statement(
+        "wake_requests",
+        """
+        SELECT pg_notify(
+            'timetable_run', '{"requests": [' || array_to_string($1::bigint[], ', ') || ']}')
         """)
     static let chainDone = Statement(
         "chain_done", "SELECT timetable.chain_done($1::bigint, $2, $3::bigint, $4::bigint)")

@@ -112,13 +112,4 @@ struct ChangeTests {
         }
         #expect(error?.stderr.contains(reason) == true, "\(error?.stderr ?? "no error")")
     }
-
-    @Test func aConfigThatUsesWhatIsNotBuiltIsReportedAndNotRun() async throws {
-        let served = try await Served.fresh("change")
-        let config = try await served.addConfig(
-            "exclusive", [("SQL", "SELECT 1")], columns: "schedule, exclusive_execution",
-            values: "'@every 100ms', true")
-        try await served.daemon.waitForLine(containing: "config \(config) (exclusive): it uses")
-        #expect(try await served.psql("SELECT count(*) FROM timetable.run_status") == "0")
-    }
 }

@@ -1,0 +1,190 @@
+-- Ends of runs, called by the daemon only.
+
+-- Ends a run well, in the transaction of its chain: both commit or neither. Raises when the run
+-- is not under way in this worker's hands any more, so that the chain's work is not done either.
+-- With config_to_wake, that config waits for the end of its run (@after) on every daemon.
+-- False when the transaction is read only: then nothing is recorded here.
+CREATE FUNCTION timetable.chain_done(
+    run bigint, worker text, config_to_delete bigint, config_to_wake bigint
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_setting('transaction_read_only') = 'on' THEN
+        RETURN false;
+    END IF;
+    -- Not "=": the planner would take the index of the runs under way, and look at all of them.
+    UPDATE timetable.run_status
+    SET execution_status = 'CHAIN_DONE', finished = clock_timestamp(),
+        last_status_update = clock_timestamp()
+    WHERE run_status = run AND execution_status IS NOT DISTINCT FROM 'STARTED'
+        AND client_name = worker;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % is no longer under way for worker "%"', run, worker
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF config_to_delete IS NOT NULL THEN
+        PERFORM set_config('timetable.quiet', 'on', true);
+        DELETE FROM timetable.chain_execution_config
+        WHERE chain_execution_config = config_to_delete;
+        PERFORM set_config('timetable.quiet', 'off', true);
+    END IF;
+    IF config_to_wake IS NOT NULL THEN
+        PERFORM pg_notify('timetable_config', 'chain_execution_config ENDED ' || config_to_wake);
+    END IF;
+    RETURN true;
+END $$;
+
+-- Before a COMMIT that is a task of the chain: raises unless the run is still under way in this
+-- worker's hands, and keeps it so until that COMMIT.
+CREATE FUNCTION timetable.hold_run(run bigint, worker text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_setting('transaction_read_only') = 'on' THEN
+        RETURN;  -- nothing is at stake
+    END IF;
+    PERFORM FROM timetable.run_status
+    WHERE run_status = run AND execution_status IS NOT DISTINCT FROM 'STARTED'
+        AND client_name = worker
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % is no longer under way for worker "%"', run, worker
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+END $$;
+
+-- Tells all daemons that runs of configs with @after have ended.
+CREATE FUNCTION timetable.wake_after(runs bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify(
+        'timetable_config', 'chain_execution_config ENDED ' || c.chain_execution_config)
+    FROM timetable.run_status r
+    JOIN timetable.chain_execution_config c USING (chain_execution_config)
+    WHERE r.run_status = ANY (runs) AND r.finished IS NOT NULL AND c.schedule ~* '^\s*@after';
+END $$;
+
+-- Ends runs outside of their chains' transactions. A run that is not under way any more keeps its
+-- end: after a COMMIT whose answer was lost, the wait for its row tells what became of it.
+-- A failed run whose config has retries left becomes WAITING, with a request that resumes it; one
+-- that has none asks for its config's on_failure, unless it was itself asked for by one.
+-- Returns the end that each run has now.
+CREATE FUNCTION timetable.end_runs(
+    runs bigint[], statuses text[], errors text[], sqlstates text[], worker text,
+    OUT run bigint, OUT status text
+) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    done bigint[];
+BEGIN
+    WITH ended AS (
+        UPDATE timetable.run_status r
+        SET execution_status = CASE WHEN e.retry_at IS NULL THEN e.status ELSE 'WAITING'
+                END::timetable.execution_status,
+            error = e.error, sqlstate = e.sqlstate, retry_at = e.retry_at,
+            finished = CASE WHEN e.retry_at IS NULL THEN clock_timestamp() END,
+            last_status_update = clock_timestamp()
+        FROM (
+            SELECT e.*, c.on_failure,
+                -- Doubled each time, up to a day, or to retry_delay itself where that is more.
+                CASE WHEN e.status IN ('CHAIN_FAILED', 'TIMED_OUT', 'DEAD')
+                        AND was.attempt <= c.retries
+                    THEN clock_timestamp() + greatest(c.retry_delay, least(
+                        c.retry_delay * 2 ^ least(was.attempt - 1, 30), interval '1 day'))
+                END AS retry_at
+            FROM unnest(runs, statuses, errors, sqlstates) AS e (run, status, error, sqlstate)
+            JOIN timetable.run_status was ON was.run_status = e.run
+            LEFT JOIN timetable.chain_execution_config c
+                ON c.chain_execution_config = was.chain_execution_config
+        ) AS e
+        WHERE r.run_status = e.run AND r.execution_status IS NOT DISTINCT FROM 'STARTED'
+            AND r.client_name = worker
+        RETURNING r.*, e.on_failure
+    ), asked AS (
+        INSERT INTO timetable.run_request
+            (chain_execution_config, run_after, requested_by, resumes, failed_run)
+        SELECT chain_execution_config, retry_at, 'retries', run_status, NULL
+        FROM ended WHERE execution_status = 'WAITING'
+        UNION ALL
+        SELECT e.on_failure, NULL, 'on_failure', NULL, e.run_status
+        FROM ended e
+        WHERE e.execution_status IN ('CHAIN_FAILED', 'TIMED_OUT', 'DEAD')
+            AND e.on_failure IS NOT NULL
+            AND NOT EXISTS (
+                SELECT FROM timetable.run_request q
+                WHERE q.run_request = e.run_request AND q.failed_run IS NOT NULL)
+    )
+    SELECT array_agg(chain_execution_config) INTO done
+    FROM ended WHERE execution_status = 'CHAIN_DONE';
+    IF done IS NOT NULL THEN
+        PERFORM set_config('timetable.quiet', 'on', true);
+        DELETE FROM timetable.chain_execution_config
+        WHERE chain_execution_config = ANY (done) AND self_destruct;
+        PERFORM set_config('timetable.quiet', 'off', true);
+    END IF;
+    PERFORM timetable.wake_after(runs);
+    RETURN QUERY
+    SELECT r.run_status, r.execution_status::text
+    FROM timetable.run_status r WHERE r.run_status = ANY (runs);
+END $$;
+
+-- Ends the sessions that an earlier life of this worker left behind, but not those in keep, and
+-- returns how many are still there: to be called until it returns 0.
+CREATE FUNCTION timetable.end_sessions(worker text, keep integer[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    left_over bigint;
+BEGIN
+    SELECT count(pg_terminate_backend(a.pid)) INTO left_over
+    FROM timetable.worker_backend b
+    JOIN pg_stat_activity a ON a.pid = b.pid AND a.backend_start = b.backend_start
+    WHERE b.client_name = worker AND a.pid <> ALL (keep);
+    DELETE FROM timetable.worker_backend b
+    WHERE b.client_name = worker AND NOT EXISTS (
+        SELECT FROM pg_stat_activity a WHERE a.pid = b.pid AND a.backend_start = b.backend_start);
+    RETURN left_over;
+END $$;
+
+-- What a worker had under way when its daemon ended: nobody knows how far it came. It is DEAD, or
+-- WAITING for another attempt where its config has retries.
+CREATE FUNCTION timetable.mark_dead(worker text, OUT run bigint, OUT status text)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    dead bigint[] := ARRAY(
+        SELECT r.run_status FROM timetable.run_status r
+        WHERE r.execution_status = 'STARTED' AND r.client_name = worker);
+BEGIN
+    RETURN QUERY
+    SELECT e.run, e.status
+    FROM timetable.end_runs(
+        dead, array_fill('DEAD'::text, ARRAY[cardinality(dead)]),
+        array_fill(
+            'its daemon ended while it was under way'::text, ARRAY[cardinality(dead)]),
+        NULL, worker) AS e;
+END $$;
+
+-- Gives back the claims whose answers were lost with a connection: the daemon knows all the runs
+-- that it began, so that the others never began and may be claimed again.
+CREATE FUNCTION timetable.release_claims(worker text, known bigint[]) RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    WITH lost AS (
+        SELECT r.run_status, r.run_request, r.attempt, (
+            SELECT max(q.run_request) FROM timetable.run_request q
+            WHERE q.resumes = r.run_status) AS resumption
+        FROM timetable.run_status r
+        WHERE r.execution_status = 'STARTED' AND r.client_name = worker
+            AND r.run_status <> ALL (known)
+    ), forgotten AS (
+        DELETE FROM timetable.run_status r USING lost
+        WHERE r.run_status = lost.run_status AND lost.resumption IS NULL
+    ), waiting AS (
+        UPDATE timetable.run_status r
+        SET execution_status = 'WAITING', attempt = r.attempt - 1
+        FROM lost WHERE r.run_status = lost.run_status AND lost.resumption IS NOT NULL
+    ), reopened AS (
+        UPDATE timetable.run_request q SET claimed_at = NULL
+        FROM lost WHERE q.run_request = coalesce(lost.resumption, lost.run_request)
+    )
+    SELECT lost.run_status FROM lost
+$$;
