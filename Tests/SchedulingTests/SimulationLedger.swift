@@ -1,0 +1,136 @@
+import Timing
+
+/// What one config did in one epoch, beside what was due.
+struct EpochLedger {
+    let epoch: Epoch
+    let due: [Int64]
+    let missedRows: [SimulatedRun]
+    private(set) var firstClaim: [Int64: Int64] = [:]
+    private(set) var accounted: Set<Int> = []
+    private let byFire: [Int64: SimulatedRun]
+    private let all: [SimulatedRun]
+    private var positions: [Int64: Int] = [:]
+    /// The MISSED row that covers each fire.
+    private var covers: [Int: SimulatedRun] = [:]
+
+    var config: SimulatedConfig { epoch.config }
+
+    private static let slack = SimulationOracle.slack
+
+    init(
+        _ epoch: Epoch, _ due: [Int64], _ index: Int, _ all: [SimulatedRun],
+        _ byFire: [Int64: SimulatedRun]
+    ) {
+        self.epoch = epoch
+        self.due = due
+        self.all = all
+        self.byFire = byFire
+        for (index, fire) in due.enumerated() { positions[fire] = index }
+        let positions = positions
+        missedRows = all.filter { row in
+            row.status == .missed && row.fire.map { positions[$0] != nil } ?? false
+        }
+    }
+
+    mutating func takeRuns() {
+        for row in all where row.status != .missed {
+            guard let fire = row.fire, positions[fire] != nil else { continue }
+            firstClaim[fire] = min(firstClaim[fire] ?? Length.never, row.created)
+            accounted.insert(row.id)
+        }
+    }
+
+    /// Takes a MISSED row; returns what is wrong with it.
+    mutating func take(missed row: SimulatedRun) -> String? {
+        accounted.insert(row.id)
+        guard let first = row.fire, let last = row.missedUntil, let from = positions[first] else {
+            return "MISSED without a span"
+        }
+        guard let to = positions[last], to >= from else {
+            return "MISSED ends with no fire of this schedule (begins with one of \(due.count))"
+        }
+        guard row.missedCount == to - from + 1 else {
+            return "MISSED counts \(row.missedCount) of \(to - from + 1)"
+        }
+        for index in from...to {
+            if let other = covers.updateValue(row, forKey: index) {
+                return "MISSED overlaps \(other)"
+            }
+        }
+        let follower = to + 1 < due.count ? due[to + 1] : Length.never
+        // The latest of all must have run when it was not too late for that.
+        let allowed: Int64 =
+            switch config.misfire {
+            case .skip: config.grace
+            case .once: max(config.grace, config.window)
+            case .all: config.grace
+            }
+        if follower > row.created + Self.slack, row.created - last < allowed - Self.slack {
+            return "MISSED holds the latest fire, which should have run"
+        }
+        if config.misfire == .all, config.grace < config.window,
+            row.created - last < config.window - Self.slack
+        {
+            return "MISSED reaches into the window of ALL"
+        }
+        return nil
+    }
+
+    /// What is wrong with the fire at `index`, or nil.
+    func problem(
+        of index: Int, healthy: (SimulatedConfig, Int64, Int64) -> Bool
+    ) -> String? {
+        let fire = due[index]
+        let run = byFire[fire].flatMap { $0.status == .missed ? nil : $0 }
+        if let run {
+            if let cover = covers[index] { return "ran and is covered: \(run) and \(cover)" }
+            return policyProblem(run, index)
+        }
+        if covers[index] != nil { return nil }
+        guard let end = epoch.end else { return "was neither claimed nor recorded as missed" }
+        // The config went before anybody could look at it.
+        var begin = fire
+        while begin + 2 * Self.slack <= end {
+            if healthy(config, begin, begin + 2 * Self.slack) {
+                if config.misfire == .all, isCatchingUp(at: end, before: index) { return nil }
+                return "was neither claimed nor recorded, though somebody served"
+            }
+            begin += max(Self.slack, (end - fire) / 1000)
+        }
+        return nil
+    }
+
+    /// ALL was making up for fires before this one when its config went.
+    private func isCatchingUp(at end: Int64, before index: Int) -> Bool {
+        all.contains { row in
+            row.fire.map { $0 < due[index] } ?? false && row.status != .missed
+                && row.created > due[index] - Self.slack
+                && row.finished ?? Length.never > end - 2 * Self.slack
+        }
+    }
+
+    private func policyProblem(_ run: SimulatedRun, _ index: Int) -> String? {
+        let fire = due[index]
+        let late = run.created - fire
+        guard late > Self.slack else { return nil }
+        switch config.misfire {
+        case .skip, .once:
+            let bound = config.misfire == .skip ? config.grace : max(config.grace, config.window)
+            if late > bound + Self.slack { return "ran too late: \(run)" }
+            if index + 1 < due.count, due[index + 1] <= run.created - Self.slack {
+                return "ran late, and was not the latest: \(run)"
+            }
+        case .all:
+            guard late > max(config.window, config.grace) + Self.slack else { return nil }
+            // Only as one in a row that began within the window.
+            let isInARow =
+                index > 0
+                && all.contains { before in
+                    before.fire == due[index - 1] && before.status != .missed
+                        && (before.finished ?? Length.never) + Self.slack > run.created
+                }
+            if !isInARow { return "ran from outside of its window: \(run)" }
+        }
+        return nil
+    }
+}
