@@ -202,17 +202,15 @@ public import Reactor
     /// a thread of its own for as long as it takes.
     public func requestCancel() {
         guard ended == nil, let request = unsafe PQgetCancel(connection) else { return }
-        let started = unsafe startThread(UnsafeMutableRawPointer(request), Self.cancel)
-        if !started { unsafe PQfreeCancel(request) }
-    }
-
-    private nonisolated static let cancel: ThreadBody = { request in
-        guard let request = unsafe request.map({ OpaquePointer($0) }) else { return nil }
-        // When even this fails, the session's own deadline or end remains.
-        var text = [CChar](repeating: 0, count: 256)
-        unsafe PQcancel(request, &text, Int32(text.count))
-        unsafe PQfreeCancel(request)
-        return nil
+        let address = UInt(bitPattern: request)
+        let isStarted = startThread {
+            guard let request = unsafe OpaquePointer(bitPattern: address) else { return }
+            // When even this fails, the session's own deadline or end remains.
+            var text = [CChar](repeating: 0, count: 256)
+            unsafe PQcancel(request, &text, Int32(text.count))
+            unsafe PQfreeCancel(request)
+        }
+        if !isStarted { unsafe PQfreeCancel(request) }
     }
 
     // MARK: Answers
