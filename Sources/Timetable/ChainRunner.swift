@@ -158,7 +158,7 @@ extension Element {
     /// Throws for what later versions will do: it must not be done wrongly.
     fileprivate func checkSupported() throws(TaskFailure) {
         let missing = [
-            runUID == nil ? nil : "run_uid",
+            runUID == nil || kind == .program ? nil : "run_uid",
             connectString == nil ? nil : "database_connection",
             autonomous ? "autonomous" : nil,
             timeoutMicroseconds == nil ? nil : "timeout",
