@@ -103,6 +103,14 @@ public struct Footing: Sendable, Equatable {
         return found
     }
 
+    /// A folder for `Wish.allowedFolders`: without links and `..`. Nil when it is relative or none.
+    public static func resolveFolder(_ path: String) -> String? {
+        guard !path.utf8.contains(0), isFolder(path) else { return nil }
+        guard let resolved = unsafe realpath(path, nil) else { return nil }
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
+    }
+
     private static func isFolder(_ path: String) -> Bool {
         var status = stat()
         guard path.hasPrefix("/"), unsafe stat(path, &status) == 0,

@@ -50,6 +50,7 @@ extension ChainRunner {
         }
         var wish = Footing.Wish(program, searchPath: ProcessID.variable("PATH"))
         wish.user = element.runUID
+        wish.allowedFolders = context.settings.programFolders
         wish.home = ProcessID.variable("HOME")
         let footing: Footing
         do throws(Refusal) {
