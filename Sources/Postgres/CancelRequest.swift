@@ -13,37 +13,18 @@ func sendCancel(_ connection: OpaquePointer) -> Gate {
         taken.open()
         return taken
     }
-    let request = unsafe CancelRequest(handle, taken)
-    let context = unsafe Unmanaged.passRetained(request).toOpaque()
-    if unsafe !startThread(context, CancelRequest.body) {
-        unsafe Unmanaged<CancelRequest>.fromOpaque(context).release()
+    let address = UInt(bitPattern: handle)
+    let isStarted = startThread {
+        guard let handle = unsafe OpaquePointer(bitPattern: address) else { return }
+        // When even this fails, the session's own deadline or end remains.
+        var text = [CChar](repeating: 0, count: 256)
+        unsafe PQcancel(handle, &text, Int32(text.count))
+        unsafe PQfreeCancel(handle)
+        onLoop { taken.open() }
+    }
+    if !isStarted {
+        unsafe PQfreeCancel(handle)
         taken.open()
     }
     return taken
-}
-
-// Unchecked: the handle is used by the one thread that the request is given to.
-@safe private final class CancelRequest: @unchecked Sendable {
-    private let handle: OpaquePointer
-    private let taken: Gate
-
-    init(_ handle: OpaquePointer, _ taken: Gate) {
-        unsafe self.handle = unsafe handle
-        self.taken = taken
-    }
-
-    deinit {
-        unsafe PQfreeCancel(handle)
-    }
-
-    static let body: ThreadBody = { context in
-        guard let context = unsafe context else { return nil }
-        let request = unsafe Unmanaged<CancelRequest>.fromOpaque(context).takeRetainedValue()
-        // When even this fails, the session's own deadline or end remains.
-        var text = [CChar](repeating: 0, count: 256)
-        unsafe PQcancel(request.handle, &text, Int32(text.count))
-        let taken = request.taken
-        onLoop { taken.open() }
-        return nil
-    }
 }

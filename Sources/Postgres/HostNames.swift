@@ -94,98 +94,46 @@ extension String {
 private func lookUp(
     _ name: String, until end: MonotonicInstant
 ) async throws(PostgresError) -> [String] {
-    let limit = end.duration(since: .now())
-    guard limit > .zero, let answer = await LookUp(name).wait(at: limit) else {
-        throw PostgresError(.timedOut, "the name \"\(name)\" was not looked up in time")
+    let found: Result<[String], PostgresError>
+    do throws(NoAnswer) {
+        found = try await blockingCall(within: end.duration(since: .now())) {
+            numericAddresses(of: name)
+        }
+    } catch {
+        throw switch error {
+        case .inTime: PostgresError(.timedOut, "the name \"\(name)\" was not looked up in time")
+        case .noThread: PostgresError(.connection, "no thread to look up \"\(name)\"")
+        }
     }
-    return try answer.get()
+    return try found.get()
 }
 
-@LoopActor
-private final class LookUp {
-    private let done = Gate()
-    private let name: String
-    private var answer: Result<[String], PostgresError>?
-
-    init(_ name: String) {
-        self.name = name
+private func numericAddresses(
+    of name: String
+) -> Result<[String], PostgresError> {
+    var hints = unsafe addrinfo()
+    unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    var list: UnsafeMutablePointer<addrinfo>?
+    let code = unsafe getaddrinfo(name, nil, &hints, &list)
+    guard code == 0 else {
+        let reason = unsafe String(cString: gai_strerror(code))
+        return .failure(
+            PostgresError(
+                .connection, "could not translate host name \"\(name)\" to address: \(reason)"))
     }
-
-    /// Nil when there was no answer in time. The thread ends whenever the resolver does.
-    func wait(at limit: Duration) async -> Result<[String], PostgresError>? {
-        let timer = EventLoop.shared.after(limit) { [done] in done.open() }
-        let request = unsafe Unmanaged.passRetained(Request(name: name, lookUp: self)).toOpaque()
-        guard unsafe startThread(request, Self.resolve) else {
-            unsafe Unmanaged<Request>.fromOpaque(request).release()
-            EventLoop.shared.cancelTimer(timer)
-            return .failure(PostgresError(.connection, "no thread to look up \"\(name)\""))
+    defer { unsafe freeaddrinfo(list) }
+    var found: [String] = []
+    var entry = unsafe list
+    while let current = unsafe entry {
+        var text = [CChar](repeating: 0, count: 64)
+        let result = unsafe getnameinfo(
+            current.pointee.ai_addr, current.pointee.ai_addrlen, &text,
+            socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+        if result == 0 {
+            let bytes = text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+            found.append(String(decoding: bytes, as: UTF8.self))
         }
-        await done.waitUninterrupted()
-        EventLoop.shared.cancelTimer(timer)
-        return answer
+        unsafe entry = unsafe current.pointee.ai_next
     }
-
-    private func finish(_ answer: Result<[String], PostgresError>) {
-        self.answer = answer
-        done.open()
-    }
-
-    private final class Request: Sendable {
-        let name: String
-        let lookUp: LookUp
-
-        init(name: String, lookUp: LookUp) {
-            self.name = name
-            self.lookUp = lookUp
-        }
-    }
-
-    private nonisolated static let resolve: ThreadBody = { context in
-        guard let context = unsafe context else { return nil }
-        let request = unsafe Unmanaged<Request>.fromOpaque(context).takeRetainedValue()
-        let found = numericAddresses(of: request.name)
-        onLoop { request.lookUp.finish(found) }
-        return nil
-    }
-
-    private nonisolated static func numericAddresses(
-        of name: String
-    ) -> Result<[String], PostgresError> {
-        var hints = unsafe addrinfo()
-        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = unsafe getaddrinfo(name, nil, &hints, &list)
-        guard code == 0 else {
-            let reason = unsafe String(cString: gai_strerror(code))
-            return .failure(
-                PostgresError(
-                    .connection, "could not translate host name \"\(name)\" to address: \(reason)"))
-        }
-        defer { unsafe freeaddrinfo(list) }
-        var found: [String] = []
-        var entry = unsafe list
-        while let current = unsafe entry {
-            var text = [CChar](repeating: 0, count: 64)
-            let result = unsafe getnameinfo(
-                current.pointee.ai_addr, current.pointee.ai_addrlen, &text,
-                socklen_t(text.count), nil, 0, NI_NUMERICHOST)
-            if result == 0 {
-                let bytes = text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-                found.append(String(decoding: bytes, as: UTF8.self))
-            }
-            unsafe entry = unsafe current.pointee.ai_next
-        }
-        return .success(found)
-    }
-}
-
-typealias ThreadBody = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
-
-/// Runs `body` on a thread of its own, which nobody waits for: for calls that block. False when
-/// there is no thread to be had.
-func startThread(_ context: UnsafeMutableRawPointer, _ body: @escaping ThreadBody) -> Bool {
-    var thread = pthread_t()
-    guard unsafe pthread_create(&thread, nil, body, context) == 0 else { return false }
-    pthread_detach(thread)
-    return true
+    return .success(found)
 }

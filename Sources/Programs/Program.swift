@@ -6,6 +6,11 @@ public import Reactor
 public enum Ending: Sendable, Equatable {
     case exited(code: Int32)
     case signalled(Int32)
+
+    /// The exit code, when it ended by itself.
+    public var code: Int32? {
+        if case .exited(let code) = self { code } else { nil }
+    }
 }
 
 /// What a program left behind.

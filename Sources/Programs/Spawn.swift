@@ -12,15 +12,37 @@ public struct Invocation: Sendable, Equatable {
     public var environment: [String]
     /// How many bytes of each output are kept.
     public var outputLimit: Int
+    /// Where it is and as whom it runs; without, it is looked up by posix_spawnp(3), and runs as
+    /// our user in our folder.
+    public var footing: Footing?
 
     public init(
         program: String, arguments: [String] = [], environment: [String] = [],
-        outputLimit: Int = 65_536
+        outputLimit: Int = 65_536, footing: Footing? = nil
     ) {
         self.program = program
         self.arguments = arguments
         self.environment = environment
         self.outputLimit = outputLimit
+        self.footing = footing
+    }
+
+    /// What is executed, and its arguments from argv[0] on.
+    ///
+    /// setpriv(1) takes the user's number, group and supplementary groups. It keeps root's
+    /// capabilities up to its own exec, and could so start what the user may not: therefore it
+    /// first becomes itself once more. The program's argv[0] is its path then.
+    fileprivate var command: (file: String, arguments: [String]) {
+        guard let footing else { return (program, [program] + arguments) }
+        guard let setpriv = footing.setpriv, let account = footing.account else {
+            return (footing.file, [program] + arguments)
+        }
+        let asUser = ["--reuid=\(account.uid)", "--regid=\(account.gid)", "--init-groups"]
+        let bare = "--inh-caps=-all"
+        return (
+            setpriv,
+            ["setpriv"] + asUser + [bare, "--", setpriv, bare, "--", footing.file] + arguments
+        )
     }
 }
 
@@ -62,7 +84,7 @@ struct Child: ~Copyable {
 /// Standard input is /dev/null, no other descriptor is inherited, all signals are at their
 /// defaults and none is blocked.
 func spawn(_ invocation: Invocation) throws(SpawnError) -> Child {
-    let texts = [invocation.program] + invocation.arguments + invocation.environment
+    let texts = invocation.command.arguments + invocation.environment
     guard !texts.contains(where: { $0.utf8.contains(0) }) else {
         // A C string would end there, silently.
         throw SpawnError(
@@ -112,6 +134,9 @@ private func launch(
     unsafe posix_spawn_file_actions_adddup2(&actions, error, 2)
     // Not all that is open in the daemon is close-on-exec: libraries forget it.
     _ = unsafe clinux_spawn_closes_from(&actions, 3)
+    if let folder = invocation.footing?.folder {
+        _ = unsafe clinux_spawn_changes_folder(&actions, folder)
+    }
 
     var attributes = posix_spawnattr_t()
     unsafe posix_spawnattr_init(&attributes)
@@ -126,12 +151,13 @@ private func launch(
     let flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK
     unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
 
-    let arguments = CStrings([invocation.program] + invocation.arguments)
+    let command = invocation.command
+    let arguments = CStrings(command.arguments)
     let environment = CStrings(invocation.environment)
     var pid: pid_t = 0
     // The error is the result, not errno.
     let code = unsafe posix_spawnp(
-        &pid, invocation.program, &actions, &attributes, arguments.list, environment.list)
+        &pid, command.file, &actions, &attributes, arguments.list, environment.list)
     guard code == 0 else { throw SystemError(call: "posix_spawn", code: code) }
     return pid
 }

@@ -4,29 +4,18 @@ internal import Reactor
 internal import Timing
 
 extension ChainRunner {
-    /// What a program gets of our environment: enough to find others, no secrets.
-    private static let passedOn = [
-        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
-    ]
+    /// What a program gets of our environment beside its user: enough to find others, no secrets.
+    private static let passedOn = ["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"]
 
     /// Runs a program with one row of parameters as its arguments.
     func runProgram(
         _ element: Element, _ parameter: Parameter?, _ execution: inout Execution
     ) async throws(TaskFailure) {
-        guard context.settings.runsPrograms else {
-            throw TaskFailure(
-                "programs are not run here: the daemon was started with --no-programs")
-        }
-        guard element.runUID == nil else {
-            throw TaskFailure("run_uid of a program is not part of this version yet")
-        }
-        let arguments = try programArguments(parameter)
+        let invocation = try await prepare(
+            element.script, programArguments(parameter), for: element)
         let program: Program
         do throws(SpawnError) {
-            program = try Program.start(
-                Invocation(
-                    program: element.script, arguments: arguments, environment: environment,
-                    outputLimit: context.settings.outputLimit))
+            program = try Program.start(invocation)
         } catch {
             throw TaskFailure("\(error)", returnCode: 127)
         }
@@ -45,19 +34,33 @@ extension ChainRunner {
             \(element.script)\(parameter?.json ?? "[]")
             \(completion.output.text)
             """, metadata: metadata)
-        switch completion.ending {
-        case .exited(let code):
-            execution.returnCode = code
-            if code != 0 {
-                throw TaskFailure(
-                    "program '\(element.script)' exited with code \(code)", returnCode: code)
-            }
-        case .signalled(let signal):
-            // As shells say it: 128 and the signal.
+        execution.returnCode = try invocation.check(completion)
+    }
+
+    /// What it takes to run `program` for an element: as its user, in the user's home, with the
+    /// small environment. Throws when it may not be run, or is not there, with the reason.
+    func prepare(
+        _ program: String, _ arguments: [String], for element: Element
+    ) async throws(TaskFailure) -> Invocation {
+        guard context.settings.runsPrograms else {
             throw TaskFailure(
-                "program '\(element.script)' was ended by signal \(signal)",
-                returnCode: 128 + signal)
+                "programs are not run here: the daemon was started with --no-programs")
         }
+        var wish = Footing.Wish(program, searchPath: ProcessID.variable("PATH"))
+        wish.user = element.runUID
+        wish.allowedFolders = context.settings.programFolders
+        wish.home = ProcessID.variable("HOME")
+        let footing: Footing
+        do throws(Refusal) {
+            footing = try await Footing.find(wish)
+        } catch {
+            throw TaskFailure("\(error)", returnCode: 127)
+        }
+        if isStopping { throw TaskFailure("stopped before it began") }
+        return Invocation(
+            program: program, arguments: arguments,
+            environment: environment(for: element, of: footing.account),
+            outputLimit: context.settings.outputLimit, footing: footing)
     }
 
     private func programArguments(_ parameter: Parameter?) throws(TaskFailure) -> [String] {
@@ -77,14 +80,40 @@ extension ChainRunner {
         return arguments
     }
 
-    private var environment: [String] {
-        Self.passedOn.compactMap { name in
+    private func environment(for element: Element, of account: Account?) -> [String] {
+        let ours = Self.passedOn.compactMap { name in
             ProcessID.variable(name).map { "\(name)=\($0)" }
         }
-            + [
-                ("RUN", String(run.id)), ("CONFIG", String(run.config)),
-                ("ATTEMPT", String(run.attempt)), ("SCHEDULED_FOR", run.scheduledFor),
-                ("FAILED_RUN", run.failedRun.map(String.init)), ("CLIENT_NAME", context.worker),
-            ].compactMap { name, value in value.map { "TIMETABLE_\(name)=\($0)" } }
+        let user = Account.variableNames.compactMap { name -> String? in
+            // Who started the daemon may have said otherwise, for our own programs.
+            let said = element.runUID == nil ? ProcessID.variable(name) : nil
+            return (said ?? account?.variable(name)).map { "\(name)=\($0)" }
+        }
+        let ofRun = [
+            ("ATTEMPT", String(run.attempt)), ("CHAIN", String(run.chain)),
+            ("CLIENT_NAME", context.worker), ("CONFIG", String(run.config)),
+            ("FAILED_RUN", run.failedRun.map(String.init)), ("RUN", String(run.id)),
+            ("SCHEDULED_FOR", run.scheduledFor), ("TASK", element.name),
+        ].compactMap { name, value in value.map { "TIMETABLE_\(name)=\($0)" } }
+        return ours + user + ofRun
+    }
+}
+
+extension Invocation {
+    /// The exit code of a program that succeeded; throws for any other end.
+    func check(_ completion: Completion) throws(TaskFailure) -> Int32 {
+        switch completion.ending {
+        case .exited(code: 0):
+            return 0
+        case .exited(let code):
+            if let reason = footing?.refusal(by: completion) {
+                throw TaskFailure("program '\(program)' \(reason)", returnCode: code)
+            }
+            throw TaskFailure("program '\(program)' exited with code \(code)", returnCode: code)
+        case .signalled(let signal):
+            // As shells say it: 128 and the signal.
+            throw TaskFailure(
+                "program '\(program)' was ended by signal \(signal)", returnCode: 128 + signal)
+        }
     }
 }

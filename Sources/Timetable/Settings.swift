@@ -23,6 +23,8 @@ public struct Settings: Sendable {
     public var acceptsNotifiedRuns = true
     /// Whether SHELL tasks are run at all.
     public var runsPrograms = true
+    /// Only programs in these folders or below are run; absolute, without links. Nil: all.
+    public var programFolders: [String]?
     /// The least level that is written to `timetable.log`.
     public var databaseLogLevel: Logger.Level = .info
 

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Glibc
 internal import Logging
 internal import Postgres
+internal import Programs
 internal import Reactor
 internal import Timetable
 
@@ -52,6 +53,14 @@ struct Serve: ParsableCommand {
     @Flag(help: "Run no programs: SHELL tasks fail.")
     var noPrograms = false
 
+    @Option(
+        name: .customLong("program-folder"),
+        help: ArgumentHelp(
+            """
+            Run only programs that are in this folder or below, links resolved; may be repeated.
+            """, valueName: "dir"))
+    var programFolders: [String] = []
+
     @Flag(help: "Do not start runs by NOTIFY timetable_run; timetable.run() still does.")
     var noNotify = false
 
@@ -70,6 +79,13 @@ struct Serve: ParsableCommand {
         }
         guard (1_024...67_108_864).contains(outputLimit) else {
             throw ValidationError("--output-limit must be from 1024 to 67108864 bytes")
+        }
+        programFolders = try programFolders.map { path in
+            guard let folder = Footing.resolveFolder(path) else {
+                throw ValidationError(
+                    "--program-folder needs the absolute path of a folder, not \"\(path)\"")
+            }
+            return folder
         }
         if let embedded {
             guard !connection.isGiven else {
@@ -115,6 +131,7 @@ struct Serve: ParsableCommand {
         settings.sqlConnections = sqlConnections
         settings.outputLimit = outputLimit
         settings.runsPrograms = !noPrograms
+        settings.programFolders = programFolders.isEmpty ? nil : programFolders
         settings.acceptsNotifiedRuns = !noNotify
         settings.databaseLogLevel = databaseLogLevel.level
         return settings

@@ -1,6 +1,7 @@
 import Timing
 
-/// What will happen, in order of time; what is due together, in the order in which it was asked for.
+/// What will happen, in order of time; what is due together, in the order in which it was asked
+/// for.
 struct Agenda {
     private struct Entry {
         let time: Int64

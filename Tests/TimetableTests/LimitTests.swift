@@ -65,7 +65,8 @@ struct LimitTests {
             """
             UPDATE timetable.chain_execution_config SET excluded_execution_configs = '{\(b)}'
             WHERE chain_execution_config = \(a);
-            SELECT timetable.run(c::text) FROM generate_series(1, 20), unnest('{a,b,c}'::text[]) AS c;
+            SELECT timetable.run(c)
+            FROM generate_series(1, 20), unnest('{a,b,c}'::text[]) AS c;
             """)
         try await served.waitFor(
             "60", "SELECT count(*) FROM timetable.run_status WHERE execution_status = 'CHAIN_DONE'")
@@ -140,7 +141,7 @@ struct LimitTests {
             try await served.psql(
                 """
                 SELECT string_agg(DISTINCT client_name, ',' ORDER BY client_name),
-                    max(started - before) < interval '0.1 second', min(started - before) >= '0'
+                    max(started - before) < interval '5 seconds', min(started - before) >= '0'
                 FROM (SELECT client_name, started, chain_execution_config,
                     lag(finished) OVER (ORDER BY run_status) AS before
                     FROM timetable.run_status) AS r WHERE chain_execution_config = \(bound)

@@ -24,16 +24,58 @@ struct ProgramTaskTests {
         #expect(error.contains(reason))
     }
 
-    @Test func outputErrorAndEnvironmentAreKept() async throws {
+    @Test func outputAndErrorAreKept() async throws {
         let served = try await Served.fresh("program")
         let config = try await served.addConfig("speaking", [("SHELL", "/bin/sh")])
-        let script =
-            "echo $TIMETABLE_CONFIG $TIMETABLE_RUN $TIMETABLE_CLIENT_NAME; env | grep -c ^PG; "
-            + "echo oops >&2"
-        #expect(try await served.run(config, "'[[\"-c\", \"\(script)\"]]'") == "CHAIN_DONE||")
+        let parameters = #"'[["-c", "echo out; echo oops >&2"]]'"#
+        #expect(try await served.run(config, parameters) == "CHAIN_DONE||")
         try await served.waitFor(
-            "1 1 worker001\n0\n|oops\n",
-            "SELECT output || '|' || error FROM timetable.execution_log")
+            "out\n|oops\n", "SELECT output || '|' || error FROM timetable.execution_log")
+    }
+
+    /// Like cron(8): the home, and an environment with what is needed and no secrets.
+    @Test func environmentAndFolderAreThoseOfCron() async throws {
+        let database = try await PrivateCluster.database("program")
+        var environment = database.environment
+        environment["PGPASSWORD"] = "secret"
+        environment["HOME"] = "/usr/share"
+        environment["USER"] = "me"
+        environment["LD_LIBRARY_PATH"] = "/nonexistent"
+        let daemon = try DaemonProcess(
+            ["serve", "--name", "a worker", "-v"], environment: environment, notify: true)
+        try await daemon.waitForNotify("READY=1")
+        let served = Served(database: database, daemon: daemon)
+        let config = try await served.addConfig("speaking", [("SHELL", "/bin/sh")])
+        let parameters = #"'[["-c", "env -u PWD -u OLDPWD -u _ -u SHLVL; pwd"]]'"#
+        #expect(try await served.run(config, parameters) == "CHAIN_DONE||")
+        try await served.waitFor("1", "SELECT count(*) FROM timetable.execution_log")
+        let lines = try await served.psql("SELECT output FROM timetable.execution_log")
+            .split(separator: "\n").map(String.init)
+        for line in [
+            "HOME=/usr/share", "USER=me", "TIMETABLE_CHAIN=1", "TIMETABLE_CONFIG=1",
+            "TIMETABLE_RUN=1", "TIMETABLE_TASK=speaking 0", "TIMETABLE_CLIENT_NAME=a worker",
+        ] { #expect(lines.contains(line), "\(lines)") }
+        #expect(lines.last == "/usr/share")
+        let allowed = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"]
+        for line in lines.dropLast() {
+            let name = String(line.prefix { $0 != "=" })
+            #expect(
+                allowed.contains(name) || name.hasPrefix("LC_") || name.hasPrefix("TIMETABLE_"),
+                "\(line)")
+        }
+    }
+
+    @Test func aHomeThatIsNotThereIsTheRoot() async throws {
+        let database = try await PrivateCluster.database("program")
+        var environment = database.environment
+        environment["HOME"] = "/nonexistent"
+        let daemon = try DaemonProcess(
+            ["serve", "--name", "w"], environment: environment, notify: true)
+        try await daemon.waitForNotify("READY=1")
+        let served = Served(database: database, daemon: daemon)
+        let config = try await served.addConfig("where", [("SHELL", "/bin/pwd")])
+        #expect(try await served.run(config) == "CHAIN_DONE||")
+        try await served.waitFor("/\n", "SELECT output FROM timetable.execution_log")
     }
 
     @Test func noProgramsMeansNone() async throws {

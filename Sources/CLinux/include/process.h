@@ -22,6 +22,13 @@ static inline int clinux_spawn_closes_from(posix_spawn_file_actions_t *actions, 
     return posix_spawn_file_actions_addclosefrom_np(actions, from);
 }
 
+extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions,
+                                                const char *path);
+static inline int clinux_spawn_changes_folder(posix_spawn_file_actions_t *actions,
+                                              const char *path) {
+    return posix_spawn_file_actions_addchdir_np(actions, path);
+}
+
 static inline int clinux_exited(int status) { return WIFEXITED(status); }
 static inline int clinux_exit_code(int status) { return WEXITSTATUS(status); }
 static inline int clinux_term_signal(int status) { return WTERMSIG(status); }
