@@ -46,7 +46,8 @@ public struct PlannedConfig: Sendable {
     public let rule: FireRule
     /// Fires once when a daemon has become ready (`@reboot`).
     public let firesAtStart: Bool
-    /// How late a fire may begin, in microseconds; later it is a misfire.
+    /// How late a fire may begin, in microseconds; later it is a misfire. At least a second: the
+    /// way of a fire takes some time, also where no lateness is wanted.
     public let grace: Int64
     /// Fires before this instant were never meant to happen.
     public let scheduledSince: WallInstant
@@ -62,6 +63,8 @@ public struct PlannedConfig: Sendable {
         case ended(WallInstant)
     }
 
+    private static let leastGrace: Int64 = 1_000_000
+
     public init(
         id: Int64, rule: FireRule, firesAtStart: Bool = false, grace: Int64,
         scheduledSince: WallInstant, misfire: MisfirePolicy = .skip,
@@ -70,7 +73,7 @@ public struct PlannedConfig: Sendable {
         self.id = id
         self.rule = rule
         self.firesAtStart = firesAtStart
-        self.grace = grace
+        self.grace = max(grace, Self.leastGrace)
         self.scheduledSince = scheduledSince
         self.misfire = misfire
         self.misfireWindow = misfireWindow

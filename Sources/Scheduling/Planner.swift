@@ -30,10 +30,9 @@ public struct Planner: Sendable {
         case notRun([Int64])
         /// Requests that may be claimed from an instant on; nil for at once.
         case requested([(request: Int64, from: WallInstant?)])
-        /// Claims of these requests were answered, in whatever way.
-        case answered([Int64])
-        /// A request has no room now: it waits for a run of its config to end; nil for any run.
-        case waiting(request: Int64, config: Int64?)
+        /// Claims of these requests were answered, in whatever way. Those that have no room now
+        /// wait for a run of their config to end; where that is nil, for any run.
+        case answered([Int64], waiting: [(request: Int64, config: Int64?)])
         /// A run of a config ended.
         case ended(config: Int64)
         /// No claims from now on.
@@ -76,8 +75,10 @@ public struct Planner: Sendable {
     /// Up to here all fires of the known configs have left the queue.
     private var takenThrough = WallInstant.distantPast
     private var gapStart = WallInstant.distantPast
-    /// Configs that wait for their last claims.
+    /// Configs whose last claims have to be asked for, and those that wait for the answer: they
+    /// are not in the queue.
     var lookingUp: Set<Int64> = []
+    var asked: Set<Int64> = []
     /// Configs that make up for missed fires one by one, with the fire claimed last: they are not
     /// in the queue until they have caught up.
     var catchingUp: [Int64: WallInstant] = [:]
@@ -100,6 +101,17 @@ public struct Planner: Sendable {
     /// The next fire of one config, or nil.
     public func nextFire(of config: Int64) -> WallInstant? { fires[config] }
 
+    /// Up to here all that was due has been given out to be claimed, recorded or looked up.
+    public var givenOutThrough: WallInstant { takenThrough }
+
+    /// Since when a known config is scheduled.
+    public func scheduledSince(of config: Int64) -> WallInstant? {
+        configs[config]?.scheduledSince
+    }
+
+    /// Whether a known config waits for the ends of its own runs.
+    public func isAfter(_ config: Int64) -> Bool { configs[config]?.isAfter ?? false }
+
     /// Room for this many configs.
     public mutating func reserveCapacity(_ count: Int) {
         configs.reserveCapacity(count)
@@ -117,6 +129,7 @@ public struct Planner: Sendable {
             takenThrough = .distantPast
             self.gapStart = gapStart
             lookingUp.removeAll()
+            asked.removeAll()
             catchingUp.removeAll()
             requests.removeAll()
             waiting.removeAll()
@@ -132,27 +145,32 @@ public struct Planner: Sendable {
         case .complete:
             completeRead()
         case .lastClaims(let list):
-            for (config, last) in list { effects += settle(config, last: last, now: now) }
+            for (config, last) in list {
+                asked.remove(config)
+                effects += settle(config, last: last, now: now)
+            }
         case .tick:
             armed = nil  // what is due is taken below
             if now.microseconds(since: takenThrough) < -Self.backwardStep { rebuild(now: now) }
         case .early(let list):
             for fire in list where configs[fire.config] != nil {
                 fires.set(fire.config, at: min(fire.instant, fires[fire.config] ?? fire.instant))
+                takenThrough = min(takenThrough, fire.instant.advanced(byMicroseconds: -1))
             }
         case .notRun(let list):
             for config in list { effects += catchUp(config, now: now) }
         case .requested(let list):
             for (request, from) in list { requests.set(request, at: from ?? .distantPast) }
-        case .answered(let list):
+        case .answered(let list, let waiters):
             requestsInFlight.subtract(list)
-            if requestsInFlight.isEmpty { endedInFlight.removeAll() }
-        case .waiting(let request, let config):
-            if config.map(endedInFlight.contains) ?? !endedInFlight.isEmpty {
-                requests.set(request, at: .distantPast)
-            } else {
-                waiting[config, default: []].append(request)
+            for (request, config) in waiters {
+                if config.map(endedInFlight.contains) ?? !endedInFlight.isEmpty {
+                    requests.set(request, at: .distantPast)
+                } else {
+                    waiting[config, default: []].append(request)
+                }
             }
+            if requestsInFlight.isEmpty { endedInFlight.removeAll() }
         case .ended(let config):
             if !requestsInFlight.isEmpty { endedInFlight.insert(config) }
             for key in [config, nil] {
@@ -167,14 +185,21 @@ public struct Planner: Sendable {
         if state == .claiming { effects += takeDue(now: now) }
         if !lookingUp.isEmpty, seen == nil, state == .claiming {
             effects.append(.lookUp(lookingUp.sorted()))
+            asked.formUnion(lookingUp)
             lookingUp.removeAll()
         }
         return effects + rearm()
     }
 
     private mutating func learn(_ config: PlannedConfig, now: WallInstant) {
-        let isNew = configs.updateValue(config, forKey: config.id) == nil
+        let known = configs.updateValue(config, forKey: config.id)
+        let isNew = known == nil
         seen?.insert(config.id)
+        let isChanged = known.map { $0.scheduledSince != config.scheduledSince } ?? false
+        if isChanged {
+            catchingUp[config.id] = nil
+            fires.remove(config.id)
+        }
         if config.firesAtStart {
             // Only what is there when the daemon becomes ready: see completeRead.
             if isNew, !hasStarted { fires.set(config.id, at: .distantPast) }
@@ -183,9 +208,9 @@ public struct Planner: Sendable {
         if case .after(let delay) = config.rule.schedule {
             return learnAfter(config, delay: delay)
         }
-        guard catchingUp[config.id] == nil else { return }
+        guard catchingUp[config.id] == nil, !asked.contains(config.id) else { return }
         fires.remove(config.id)
-        let begin = max(config.scheduledSince, isNew ? gapStart : takenThrough)
+        let begin = max(config.scheduledSince, claimed(config, isNew, isChanged))
         guard let first = config.rule.next(after: begin) else { return }
         let isOnlyOneDue = config.rule.next(after: first).map { $0 > now } ?? true
         if first > now || (isOnlyOneDue && now.microseconds(since: first) <= config.grace) {
@@ -194,6 +219,15 @@ public struct Planner: Sendable {
         } else {
             lookingUp.insert(config.id)
         }
+    }
+
+    /// Up to where all fires of a config were claimed, for all that is known here.
+    private func claimed(_ config: PlannedConfig, _ isNew: Bool, _ isChanged: Bool) -> WallInstant {
+        // Nobody can have claimed what a change brought before it was heard of.
+        if isChanged { return .distantPast }
+        guard isNew else { return takenThrough }
+        // Whoever was alive may still have been busy making up for what was missed before.
+        return config.misfire == .all ? .distantPast : gapStart
     }
 
     /// `@after`: the delay counts from the end of the last run; the first is due at once.
@@ -211,7 +245,11 @@ public struct Planner: Sendable {
     private mutating func rebuild(now: WallInstant) {
         takenThrough = now
         for (id, config) in configs where !config.firesAtStart && !config.isAfter {
-            guard catchingUp[id] == nil else { continue }
+            guard catchingUp[id] == nil, !asked.contains(id), !lookingUp.contains(id) else {
+                continue
+            }
+            // Claimed too early and due by now.
+            if let queued = fires[id], queued <= now { continue }
             if let next = config.rule.next(after: now) {
                 fires.set(id, at: next)
             } else {
@@ -224,6 +262,7 @@ public struct Planner: Sendable {
         configs[id] = nil
         fires.remove(id)
         lookingUp.remove(id)
+        asked.remove(id)
         catchingUp[id] = nil
     }
 
@@ -257,14 +296,8 @@ public struct Planner: Sendable {
                 claims.append(Fire(config: id, instant: instant))
                 if let next { fires.set(id, at: next) }
             } else {
-                let before = instant.advanced(byMicroseconds: -1)
-                for effect in decide(config, after: before, now: now) {
-                    if case .claim(let late) = effect {
-                        claims += late
-                    } else {
-                        effects.append(effect)
-                    }
-                }
+                // We were suspended, or the clock was set: others may have claimed some meanwhile.
+                lookingUp.insert(id)
             }
         }
         if !claims.isEmpty { effects.append(.claim(claims)) }

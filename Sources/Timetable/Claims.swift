@@ -157,8 +157,7 @@ extension Daemon {
         waitedHere.subtract(answered.filter { id in !waiting.contains { $0.request == id } })
         startReady()
         if !elsewhere.isEmpty { wake(elsewhere) }
-        for (request, config) in waiting { handle(.waiting(request: request, config: config)) }
-        handle(.answered(answered))
+        handle(.answered(answered, waiting: waiting))
         if !later.isEmpty { handle(.requested(later)) }
     }
 
@@ -195,8 +194,12 @@ extension Daemon {
 
     func observeClock(_ rows: Rows, column: Int, sent: WallInstant) {
         guard rows.count > 0, let server = rows.integer(rows.count - 1, column) else { return }
+        noticeStep()
+        let before = offset.microseconds
         offset.observe(
             sent: sent, received: .now(), server: WallInstant(microseconds: server))
+        // The timer stands where the old offset had put it.
+        if offset.microseconds != before { handle(.tick) }
     }
 
     private static func unreadable(_ id: Int64, _ config: Int64) -> Run {

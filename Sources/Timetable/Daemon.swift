@@ -23,6 +23,8 @@ public final class Daemon {
 
     var planner = Planner()
     var offset = ClockOffset()
+    /// Microseconds by which our wall clock is ahead of the time since boot.
+    private var wallAhead: Int64?
     var timer: WallTimer?
     /// Both sessions that scheduling needs; nil while there is no connection.
     var link: Link?
@@ -141,6 +143,7 @@ public final class Daemon {
 
     /// Gives an event to the planner and performs what it decides.
     func handle(_ event: Planner.Event) {
+        noticeStep()
         let effects = planner.handle(event, now: now)
         // Before the claims: a later claim would hide from a successor what was missed before.
         let missed = effects.compactMap { effect -> MissedFires? in
@@ -164,11 +167,26 @@ public final class Daemon {
     private func timerFired(_ event: WallTimer.Event) {
         if event == .clockStepped {
             logger.notice("the clock of this host was set; all fire times are looked at again")
-            offset.reset()
             askClock()
         }
         handle(.tick)
     }
+
+    /// Takes back a step of our own clock, which the timer may not have told of yet: what is due
+    /// by a clock that is hours off would be claimed, or recorded as missed, all at once.
+    func noticeStep() {
+        let boot = MonotonicInstant.sinceBoot().nanoseconds / 1_000
+        let ahead = WallInstant.now().microseconds - Int64(boot)
+        if let wallAhead, abs(ahead - wallAhead) >= Self.leastStep {
+            offset.clockStepped(by: ahead - wallAhead)
+            // Where the database's clock is ours, it was set, too.
+            askClock()
+        }
+        wallAhead = ahead
+    }
+
+    /// Less is the time between the two readings, or made up for by the next answer.
+    private static let leastStep: Int64 = 100_000
 
     private func received(_ signal: Int32) {
         switch signal {

@@ -186,6 +186,11 @@ extension Daemon {
             let zone = try await control.run(Statements.defaultZone, deadline: .seconds(10))
             let link = Link(
                 control: control, claims: claims, defaultZone: zone.text(0, 0) ?? "UTC")
+            // All that is read from here on is judged by the database's time.
+            let sent = WallInstant.now()
+            observeClock(
+                try await control.run(Statements.clock, deadline: .seconds(10)), column: 0,
+                sent: sent)
             try await readEverything(link, since: gapStart)
             return link
         } catch {

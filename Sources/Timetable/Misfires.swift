@@ -13,12 +13,14 @@ extension Daemon {
         for start in stride(from: 0, to: configs.count, by: Self.lookUpSize) {
             let end = min(start + Self.lookUpSize, configs.count)
             let ids = configs[start..<end].map(\.self)
+            let sent = WallInstant.now()
             link.claims.send(
                 [Command(Statements.lastClaims, [ids.arrayLiteral])], deadline: Self.claimDeadline
             ) { [weak self] outcome in
                 guard let self, let rows = answer(outcome, of: "last fires", link)?.first else {
                     return
                 }
+                observeClock(rows, column: 2, sent: sent)
                 handle(.lastClaims(Self.requests(rows).map { ($0.request, $0.from) }))
             }
         }
@@ -56,7 +58,6 @@ extension Daemon {
             [weak self] outcome in
             guard let self, let rows = answer(outcome, of: "the time", link)?.first else { return }
             observeClock(rows, column: 0, sent: sent)
-            handle(.tick)
         }
     }
 }

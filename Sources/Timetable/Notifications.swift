@@ -181,8 +181,11 @@ extension Daemon {
         ]
         // The lock is asked for once; holding it twice would need two releases, and ends with us.
         let asked = link.takesNotifications ? Array(commands.prefix(1)) : commands
+        let sent = WallInstant.now()
         link.control.send(asked, deadline: Self.echoPatience) { [weak self, weak link] outcome in
             guard let self, let link, case .success(let rows) = outcome else { return }
+            // Clocks drift, also where nothing is claimed for days.
+            observeClock(rows[0], column: 2, sent: sent)
             if rows.count > 1 { link.takesNotifications = rows[1].boolean(0, 0) == true }
             guard rows[0].boolean(0, 0) == true else {
                 logger.error("the LISTEN session listens to nothing")

@@ -118,7 +118,8 @@ enum Statements {
     static let markDead = Statement(nil, "SELECT run, status FROM timetable.mark_dead($1)")
     static let releaseClaims = Statement(
         nil, "SELECT timetable.release_claims($1, $2::bigint[])")
-    /// Columns: whether this session listens to its channels, how many other workers live.
+    /// Columns: whether this session listens to its channels, how many other workers live, the
+    /// time.
     static let heartbeat = Statement(
         "heartbeat",
         """
@@ -130,7 +131,8 @@ enum Statements {
         SELECT (SELECT count(*) FROM pg_listening_channels() AS c (name)
                 WHERE c.name IN ('timetable_config', 'timetable_run')) = 2,
             (SELECT count(*) FROM timetable.worker
-                WHERE client_name <> $1 AND seen_at > clock_timestamp() - interval '1 minute')
+                WHERE client_name <> $1 AND seen_at > clock_timestamp() - interval '1 minute'),
+            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
         FROM echo
         """)
 
@@ -193,7 +195,8 @@ enum Statements {
         SELECT current_setting('TimeZone')
         """)
 
-    /// The last fire of each config that was claimed, or recorded as missed.
+    /// The last fire of each config that was claimed, or recorded as missed, and the time by
+    /// which it has to be judged what was missed since.
     static let lastClaims = Statement(
         "last_claims",
         """
@@ -202,7 +205,8 @@ enum Statements {
                 * 1000000)::bigint
             FROM timetable.run_status r
             WHERE r.chain_execution_config = w.id AND r.scheduled_for IS NOT NULL
-            ORDER BY r.scheduled_for DESC LIMIT 1)
+            ORDER BY r.scheduled_for DESC LIMIT 1),
+            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
         FROM unnest($1::bigint[]) AS w (id)
         """)
     static let recordMissed = Statement(

@@ -27,8 +27,13 @@ public struct ClockOffset: Sendable, Equatable {
         }
     }
 
-    /// Forgets all: our own clock was set.
-    public mutating func reset() {
-        bounds = nil
+    /// Our own clock was set forward by `step` microseconds: the database's was not.
+    ///
+    /// Without any observation it stays unknown, and is taken as 0.
+    public mutating func clockStepped(by step: Int64) {
+        guard let known = bounds else { return }
+        let (low, lowOverflows) = known.lowerBound.subtractingReportingOverflow(step)
+        let (high, highOverflows) = known.upperBound.subtractingReportingOverflow(step)
+        bounds = lowOverflows || highOverflows ? nil : low...high
     }
 }

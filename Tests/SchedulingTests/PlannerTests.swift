@@ -186,7 +186,8 @@ import Timing
 
     @Test func aSuspendedHostDoesNotFireInABurst() throws {
         var (planner, _) = running([try config(1, "@every 1s", grace: 5)], now: 0.5)
-        let effects = planner.handle(.tick, now: at(10_800))
+        #expect(planner.handle(.tick, now: at(10_800)) == [.lookUp([1]), .arm(nil)])
+        let effects = planner.handle(.lastClaims([(config: Int64(1), last: nil)]), now: at(10_800))
         #expect(
             effects == [
                 .missed(MissedFires(config: 1, first: at(1), last: at(10_799), count: 10_799)),
@@ -194,10 +195,79 @@ import Timing
             ])
     }
 
+    /// While this host slept, another worker claimed some, and then ended, too.
+    @Test func whatOthersClaimedDuringASuspendIsNotMissed() throws {
+        var (planner, _) = running([try config(1, "@every 100s")], now: 50)
+        #expect(planner.handle(.tick, now: at(590)) == [.lookUp([1]), .arm(nil)])
+        // Known again meanwhile: nothing is decided before the answer.
+        #expect(planner.handle(.known([try config(1, "@every 100s")]), now: at(590)).isEmpty)
+        #expect(
+            planner.handle(.lastClaims([(config: Int64(1), last: at(300))]), now: at(590)) == [
+                .missed(MissedFires(config: 1, first: at(400), last: at(500), count: 2)),
+                .arm(at(600)),
+            ])
+    }
+
     @Test func aClockThatGoesBackIsFollowed() throws {
         var (planner, _) = running([try config(1, "@every 10s")], now: 1)
-        _ = planner.handle(.tick, now: at(1_000))
+        _ = planner.handle(.tick, now: at(10))
+        _ = planner.handle(.disconnected, now: at(1_000))
+        _ = planner.handle(.connected(gapStart: at(1_000)), now: at(1_000))
+        _ = planner.handle(.known([try config(1, "@every 10s", since: 995)]), now: at(1_000))
+        _ = planner.handle(.complete, now: at(1_000))
         #expect(planner.handle(.tick, now: at(500)) == [.arm(at(510))])
+    }
+
+    /// The clock here was ahead by more than a step: what came too early is still due.
+    @Test func whatCameTooEarlyIsNotLostWhenTheClockIsPutRight() throws {
+        var (planner, _) = running([try config(1, "@every 10s"), try config(2, "@every 6s")], now: 1)
+        _ = planner.handle(.tick, now: at(10))
+        _ = planner.handle(.tick, now: at(12))
+        #expect(planner.handle(.early([fire(1, 10)]), now: at(9)) == [.arm(at(10))])
+        #expect(
+            planner.handle(.tick, now: at(10.001)) == [.claim([fire(1, 10)]), .arm(at(18))])
+    }
+
+    @Test func whatCameTooEarlyIsNotLostWhenItsConfigIsReadAgain() throws {
+        let every = try config(1, "@every 10s")
+        var (planner, _) = running([every], now: 1)
+        _ = planner.handle(.tick, now: at(10))
+        _ = planner.handle(.early([fire(1, 10)]), now: at(9.99))
+        _ = planner.handle(.known([every]), now: at(9.995))
+        #expect(planner.nextFire == at(10))
+    }
+
+    /// A fire between the change and the moment at which it is heard of.
+    @Test func aChangedScheduleFiresFromItsChangeOn() throws {
+        var (planner, _) = running([try config(1, "@every 1h"), try config(2, "@every 10s")], now: 1)
+        _ = planner.handle(.tick, now: at(10.5))
+        let effects = planner.handle(.known([try config(1, "@every 10s", since: 9.9)]), now: at(10.6))
+        #expect(effects == [.claim([fire(1, 10)])])
+    }
+
+    @Test func aChangeEndsTheCatchingUp() throws {
+        var (planner, _) = running([try config(1, "@every 100s", misfire: .all)], now: 390)
+        _ = planner.handle(.lastClaims([(config: Int64(1), last: nil)]), now: at(390))
+        _ = planner.handle(
+            .known([try config(1, "@every 60s", misfire: .all, since: 395)]), now: at(395))
+        #expect(planner.handle(.ended(config: 1), now: at(396)).allSatisfy { !$0.isClaim })
+        #expect(planner.nextFire == at(420))
+    }
+
+    /// The worker was killed while it made up for missed fires.
+    @Test func catchingUpGoesOnAfterARestart() throws {
+        let all = try config(1, "@every 100s", misfire: .all)
+        var (planner, effects) = running([all], now: 930, gapStart: 920)
+        #expect(effects.contains(.lookUp([1])))
+        effects = planner.handle(.lastClaims([(config: Int64(1), last: at(200))]), now: at(930))
+        #expect(effects.contains(.claim([fire(1, 300)])))
+    }
+
+    /// The way of a fire takes some time, whatever the grace.
+    @Test func withoutGraceWhatIsInTimeStillRuns() throws {
+        var (planner, _) = running([try config(1, "@every 10s", grace: 0)], now: 1)
+        #expect(
+            planner.handle(.tick, now: at(10.02)) == [.claim([fire(1, 10)]), .arm(at(20))])
     }
 
     // MARK: After
@@ -213,6 +283,28 @@ import Timing
         #expect(planner.handle(.tick, now: at(38)) == [.claim([fire(1, 38)]), .arm(nil)])
     }
 
+    @Test func whatWasScheduledBeforeDoesNotFireOrEndAfter() throws {
+        var (planner, _) = running([try config(1, "@every 100s", misfire: .all)], now: 390)
+        // Its missed fires were looked up, and one of them is being made up for.
+        let answer = Planner.Event.lastClaims([(config: Int64(1), last: nil)])
+        let after = try config(1, "@after 30s", misfire: .all, since: 390, lastRun: .ended(at(380)))
+        var late = planner
+        _ = late.handle(.known([after]), now: at(391))
+        _ = late.handle(answer, now: at(391))
+        #expect(late.nextFire == at(410))
+        _ = planner.handle(answer, now: at(390))
+        _ = planner.handle(.known([after]), now: at(390.5))
+        #expect(planner.nextFire == at(410))
+        _ = planner.handle(.ended(config: 1), now: at(391))
+        #expect(planner.nextFire == at(410))
+    }
+
+    @Test func whatBecomesRebootDoesNotFireAnyMore() throws {
+        var (planner, _) = running([try config(1, "@every 100s")], now: 50)
+        _ = planner.handle(.known([try config(1, "@reboot", since: 60)]), now: at(60))
+        #expect(planner.nextFire == nil)
+    }
+
     // MARK: Requests
 
     @Test func aRequestThatFindsNoRoomWaitsForTheEndOfARun() throws {
@@ -220,8 +312,8 @@ import Timing
         #expect(
             planner.handle(.requested([(request: 7, from: nil)]), now: at(1))
                 == [.claimRequests([7])])
-        #expect(planner.handle(.waiting(request: 7, config: 1), now: at(2)).isEmpty)
-        #expect(planner.handle(.answered([7]), now: at(2)).isEmpty)
+        #expect(
+            planner.handle(.answered([7], waiting: [(request: 7, config: 1)]), now: at(2)).isEmpty)
         #expect(planner.handle(.ended(config: 2), now: at(3)).isEmpty)
         #expect(planner.handle(.ended(config: 1), now: at(4)) == [.claimRequests([7])])
     }
@@ -231,8 +323,13 @@ import Timing
         var (planner, _) = running([], now: 0)
         _ = planner.handle(.requested([(request: 7, from: nil)]), now: at(1))
         #expect(planner.handle(.ended(config: 1), now: at(2)).isEmpty)
-        #expect(
-            planner.handle(.waiting(request: 7, config: 1), now: at(2)) == [.claimRequests([7])])
+        let answer = Planner.Event.answered([7], waiting: [(request: 7, config: 1)])
+        #expect(planner.handle(answer, now: at(2)) == [.claimRequests([7])])
+        // And so it is with the end of the next run, during the second claim.
+        #expect(planner.handle(.ended(config: 1), now: at(3)).isEmpty)
+        #expect(planner.handle(answer, now: at(3)) == [.claimRequests([7])])
+        #expect(planner.handle(answer, now: at(4)).isEmpty)
+        #expect(planner.handle(.ended(config: 1), now: at(5)) == [.claimRequests([7])])
     }
 }
 

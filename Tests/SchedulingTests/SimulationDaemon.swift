@@ -28,6 +28,8 @@ final class SimulatedDaemon {
 
     private var timer = 0
     private var armed: Int64?
+    /// What the clock here had been set by when the offset was last put right.
+    var knownSteps: Int64 = 0
 
     /// Since when it serves without a fault, and when it did before.
     var healthySince: Int64?
@@ -87,6 +89,7 @@ final class SimulatedDaemon {
     // MARK: Effects
 
     func handle(_ event: Planner.Event) {
+        noticeStep()
         let effects = planner.handle(event, now: now)
         for case .missed(let missed) in effects { record(missed) }
         for effect in effects { perform(effect) }
@@ -122,22 +125,30 @@ final class SimulatedDaemon {
 
     /// The clock here was set: timerfd's ECANCELED.
     func clockStepped() {
-        offset.reset()
         askClock()
         handle(.tick)
+    }
+
+    /// The time since boot shows a step of the clock before anybody tells of it.
+    private func noticeStep() {
+        guard clock.steps != knownSteps else { return }
+        offset.clockStepped(by: clock.steps - knownSteps)
+        knownSteps = clock.steps
+        askClock()
     }
 
     private func askClock() {
         guard let link else { return }
         let sent = local
-        call(link.claims, { $0.clock }) { clock in
-            self.observe(sent, clock)
-            self.handle(.tick)
-        }
+        call(link.claims, { $0.clock }) { clock in self.observe(sent, clock) }
     }
 
     func observe(_ sent: WallInstant, _ server: Int64) {
+        noticeStep()
+        let before = offset
         offset.observe(sent: sent, received: local, server: WallInstant(microseconds: server))
+        // The timer stands where the old offset had put it.
+        if offset.microseconds != before.microseconds { handle(.tick) }
     }
 
     private func claim(_ fires: [Fire]) {
@@ -210,14 +221,18 @@ final class SimulatedDaemon {
             case .gone, .taken: break
             }
         }
-        for (request, config) in waiting { handle(.waiting(request: request, config: config)) }
-        handle(.answered(answers.map { $0.0 }))
+        handle(.answered(answers.map { $0.0 }, waiting: waiting))
         if !later.isEmpty { handle(.requested(later)) }
     }
 
     private func lookUp(_ configs: [Int64]) {
         guard let link else { return }
-        call(link.claims, { database in configs.map { ($0, database.lastClaim($0)) } }) { list in
+        let sent = local
+        call(
+            link.claims,
+            { database in (configs.map { ($0, database.lastClaim($0)) }, database.clock) }
+        ) { list, clock in
+            self.observe(sent, clock)
             self.handle(
                 .lastClaims(list.map { ($0, $1.map(WallInstant.init(microseconds:))) }))
         }

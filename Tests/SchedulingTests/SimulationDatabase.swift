@@ -1,3 +1,4 @@
+import Scheduling
 import Timing
 
 /// A row of `chain_execution_config`, as far as it decides what runs.
@@ -33,7 +34,7 @@ struct SimulatedConfig {
 
 /// A row of `run_status`.
 struct SimulatedRun {
-    enum Status { case started, done, dead, skipped, missed, released }
+    enum Status: String { case started, done, dead, skipped, missed, released }
 
     let id: Int
     let config: Int64
@@ -224,4 +225,32 @@ final class SimulatedDatabase {
         runs[run].missedUntil = last
         runs[run].missedCount = count
     }
+}
+
+extension SimulatedConfig: CustomStringConvertible {
+    var description: String {
+        """
+        config \(id) "\(rule.text)" \(rule.zone.zone.name) \(misfire) window \
+        \(window / Length.second) s grace \(grace / Length.second) s jitter \
+        \(rule.jitter / Length.second) s since \(scheduledSince.utc)\
+        \(rule.startsAt.map { " from \($0.utc)" } ?? "")\
+        \(rule.endsAt.map { " to \($0.utc)" } ?? "")\(live ? "" : " not live") \
+        at most \(maxInstances ?? 16)\(worker.map { " by \($0)" } ?? "")
+        """
+    }
+}
+
+extension SimulatedRun: CustomStringConvertible {
+    var description: String {
+        """
+        \(status) \(id) of \(fire?.utc ?? "a request")\
+        \(missedUntil.map { " to \($0.utc) (\(missedCount))" } ?? "") by \(worker), \
+        \(created.utc) to \(finished?.utc ?? "now")
+        """
+    }
+}
+
+extension Int64 {
+    /// These microseconds as a time.
+    var utc: String { WallInstant(microseconds: self).text }
 }

@@ -11,6 +11,7 @@ extension SimulatedDaemon {
         hasServed = false
         planner = Planner()
         offset = ClockOffset()
+        knownSteps = clock.steps
         active = []
         delay = 50_000
         world.note(nil) { "\(self) starts" }
@@ -93,8 +94,17 @@ extension SimulatedDaemon {
                         // LISTEN: from here on no change is missed.
                         self.world.listeners[self.index] = attempt
                     },
-                    then: { self.readEverything(attempt, gapStart) })
+                    then: { self.askClock(attempt) { self.readEverything(attempt, gapStart) } })
             })
+    }
+
+    /// All that is read is judged by the database's time.
+    private func askClock(_ attempt: SimulatedLink, then: @escaping () -> Void) {
+        let sent = local
+        call(attempt.control, { $0.clock }) { clock in
+            self.observe(sent, clock)
+            then()
+        }
     }
 
     /// As `Statements.lastSeen`.
@@ -220,7 +230,15 @@ extension SimulatedDaemon {
     }
 
     private func beat(_ link: SimulatedLink) {
-        call(link.control, { $0.seenAt[self.index] = $0.clock }) {
+        let sent = local
+        call(
+            link.control,
+            { database in
+                database.seenAt[self.index] = database.clock
+                return database.clock
+            }
+        ) { clock in
+            self.observe(sent, clock)
             self.after(self.world.span.heartbeat) {
                 guard self.link === link else { return }
                 self.beat(link)

@@ -51,6 +51,8 @@ struct SkewedClock {
     private var shown: Int64 = 0
     /// Parts in a million.
     var drift: Double = 0
+    /// By how much it was set, all in all: the time since boot, which nobody sets, tells.
+    private(set) var steps: Int64 = 0
 
     func read(_ now: Int64) -> Int64 {
         shown + (now - time) + Int64(Double(now - time) * drift / 1_000_000)
@@ -63,6 +65,7 @@ struct SkewedClock {
     }
 
     mutating func step(by delta: Int64, now: Int64) {
+        steps += delta
         shown = read(now) + delta
         time = now
     }

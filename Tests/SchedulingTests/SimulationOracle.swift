@@ -243,7 +243,8 @@ struct SimulationOracle {
                     }?.time ?? Length.never
                 let mine = (rows[id] ?? []).filter {
                     $0.fire != nil && $0.status != .released && $0.worker == ready.daemon
-                        && $0.created >= ready.time && $0.created < until
+                        && $0.created >= max(ready.time, epoch.since)
+                        && $0.created < min(until, epoch.end ?? Length.never)
                 }
                 let wasWell = simulation.daemons[ready.daemon].health.contains {
                     $0.lowerBound <= ready.time && $0.upperBound >= ready.time + Self.slack

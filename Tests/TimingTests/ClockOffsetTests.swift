@@ -1,0 +1,44 @@
+import Testing
+import Timing
+
+struct ClockOffsetTests {
+    private func at(_ microseconds: Int64) -> WallInstant {
+        WallInstant(microseconds: microseconds)
+    }
+
+    @Test func isNothingWhileTheClocksMayAgree() {
+        var offset = ClockOffset()
+        #expect(offset.microseconds == 0)
+        offset.observe(sent: at(100), received: at(300), server: at(290))
+        #expect(offset.microseconds == 0)
+    }
+
+    @Test func narrowsTheIntervalInWhichTheTruthLies() {
+        var offset = ClockOffset()
+        offset.observe(sent: at(100), received: at(300), server: at(1_200))
+        #expect(offset.microseconds == 1_000)
+        offset.observe(sent: at(1_000), received: at(1_100), server: at(2_000))
+        #expect(offset.microseconds == 950)
+    }
+
+    @Test func takesTheNewerOfTwoThatContradict() {
+        var offset = ClockOffset()
+        offset.observe(sent: at(100), received: at(300), server: at(1_200))
+        offset.observe(sent: at(1_000), received: at(1_100), server: at(51_050))
+        #expect(offset.microseconds == 50_000)
+    }
+
+    /// Two hours forward here are two hours less to add.
+    @Test func aStepOfOurOwnClockIsTakenBack() {
+        var offset = ClockOffset()
+        offset.clockStepped(by: 7_200_000_000)
+        #expect(offset.microseconds == 0)
+        offset.observe(sent: at(100), received: at(300), server: at(250))
+        offset.clockStepped(by: 7_200_000_000)
+        #expect(offset.microseconds == -7_200_000_000 + 50)
+        offset.clockStepped(by: -7_200_000_000)
+        #expect(offset.microseconds == 0)
+        offset.clockStepped(by: .min)
+        #expect(offset.microseconds == 0)
+    }
+}
