@@ -15,6 +15,9 @@ public struct Invocation: Sendable, Equatable {
     /// Where it is and as whom it runs; without, it is looked up by posix_spawnp(3), and runs as
     /// our user in our folder.
     public var footing: Footing?
+    /// An entry of `environment` that no other invocation has: by it `Program.stop` knows again
+    /// what the program has left behind.
+    private(set) var mark: String?
 
     public init(
         program: String, arguments: [String] = [], environment: [String] = [],
@@ -25,6 +28,17 @@ public struct Invocation: Sendable, Equatable {
         self.environment = environment
         self.outputLimit = outputLimit
         self.footing = footing
+    }
+
+    @LoopActor private static var marks: UInt64 = 0
+
+    /// Adds TIMETABLE_INVOCATION to the environment: our process and a number of this invocation.
+    @LoopActor
+    public mutating func markAsOne() {
+        Self.marks += 1
+        let entry = "TIMETABLE_INVOCATION=\(getpid()).\(Self.marks)"
+        environment.append(entry)
+        mark = entry
     }
 
     /// What is executed, and its arguments from argv[0] on.

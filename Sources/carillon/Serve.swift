@@ -102,7 +102,7 @@ struct Serve: ParsableCommand {
 
     mutating func run() throws {
         // Before any thread is started, so that all of them inherit it.
-        Signals.block([SIGTERM, SIGINT, SIGHUP])
+        Signals.block([SIGTERM, SIGINT, SIGHUP, SIGCHLD])
         signal(SIGPIPE, SIG_IGN)
         // The time zone of configs is the database's, not the one of whoever started the daemon.
         unsafe unsetenv("PGTZ")
@@ -112,7 +112,7 @@ struct Serve: ParsableCommand {
         ConnectionOptions.hidePassword()
         let code = EventLoop.shared.run {
             do throws(StartFailure) {
-                try await Daemon(settings, level: level).serve()
+                try await serve(Daemon(settings, level: level))
                 return 0
             } catch {
                 complain(error.message)
@@ -157,4 +157,17 @@ enum LogLevel: String, CaseIterable, ExpressibleByArgument {
         case .error: .error
         }
     }
+}
+
+/// Serves as the reaper of what programs leave behind: it can be stopped with them then.
+@LoopActor
+private func serve(_ daemon: Daemon) async throws(StartFailure) {
+    let orphans: Orphans
+    do throws(SystemError) {
+        orphans = try Orphans()
+    } catch {
+        throw StartFailure(.other, "the daemon can't watch the children of programs: \(error)")
+    }
+    defer { orphans.cancel() }
+    try await daemon.serve()
 }

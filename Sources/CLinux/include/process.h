@@ -1,6 +1,7 @@
 #pragma once
 // Processes: pidfd_open(2), wait status macros of wait(2), pipe2(2), spawn flags.
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -8,6 +9,17 @@
 #include <unistd.h>
 
 static inline int clinux_pidfd_open(int pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+static inline int clinux_pidfd_send_signal(int pidfd, int signal) {
+    return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, (void *)0, 0);
+}
+
+// A child that has ended and was not waited for, left as it is; 0: none, −1: no child at all.
+static inline int clinux_ended_child(void) {
+    siginfo_t about = {.si_pid = 0};
+    if (waitid(P_ALL, 0, &about, WEXITED | WNOHANG | WNOWAIT) != 0) return -1;
+    return about.si_pid;
+}
 
 // pipe2 by its number: its prototype hides behind _GNU_SOURCE.
 // Both ends close-on-exec; the read end does not block.
