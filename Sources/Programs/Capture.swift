@@ -22,10 +22,7 @@ final class Capture {
     }
 
     /// The number by which proc_pid_fd(5) names the pipe; nil when it can't be told.
-    var pipe: UInt64? {
-        var status = stat()
-        return unsafe fstat(descriptor.number, &status) == 0 ? UInt64(status.st_ino) : nil
-    }
+    var pipe: UInt64? { pipeNumber(descriptor.number) }
 
     func start() throws(SystemError) {
         registration = try EventLoop.shared.register(descriptor.number, for: .readable) {

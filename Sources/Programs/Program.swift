@@ -38,7 +38,12 @@ public final class Program {
 
     private let pidfd: Descriptor
     private let grace: Duration
-    private let output: Capture
+    /// Its standard input, when it is streamed.
+    public let input: InputStream?
+    /// Its standard output, when it is streamed: to be read to its end or closed, else the program
+    /// waits for ever.
+    public let output: OutputStream?
+    private let captured: Capture?
     private let error: Capture
     private let family: Family
     private var watch: Registration?
@@ -73,12 +78,20 @@ public final class Program {
         self.grace = grace
         pid = child.pid
         pidfd = Descriptor(owning: child.pidfd)
-        output = Capture(Descriptor(owning: child.output), limit: invocation.outputLimit)
+        input = child.input < 0 ? nil : InputStream(Descriptor(owning: child.input))
+        let descriptor = Descriptor(owning: child.output)
+        if invocation.output == .streamed {
+            output = OutputStream(descriptor)
+            captured = nil
+        } else {
+            output = nil
+            captured = Capture(descriptor, limit: invocation.outputLimit)
+        }
         error = Capture(Descriptor(owning: child.error), limit: invocation.outputLimit)
+        let pipes = [input?.end.pipe, output?.end.pipe, captured?.pipe, error.pipe]
         family = Family(
-            program: pid, mark: invocation.mark,
-            pipes: Set([output.pipe, error.pipe].compactMap(\.self)))
-        try output.start()
+            program: pid, mark: invocation.mark, pipes: Set(pipes.compactMap(\.self)))
+        try captured?.start()
         try error.start()
         watch = try EventLoop.shared.register(pidfd.number, for: .readable) {
             [unowned self] _ in reap()
@@ -88,17 +101,21 @@ public final class Program {
     /// The numbers of its pipes, as proc_pid_fd(5) shows them.
     var pipes: Set<UInt64> { family.pipes }
 
-    /// Waits for the end of the program and of its output; when it was told to stop, also for the
-    /// end of all that came of it.
+    /// Waits for the end of the program and of its captured output; when it was told to stop, also
+    /// for the end of all that came of it.
     public func completion() async -> Completion {
         // Not cut short by a cancelled task: whoever cancels also stops the program.
         await ended.waitUninterrupted()
         await stop?.done.waitUninterrupted()
-        await output.closed.waitUninterrupted()
+        await captured?.closed.waitUninterrupted()
         await error.closed.waitUninterrupted()
-        if let graceTimer { EventLoop.shared.cancelTimer(graceTimer) }
+        // A stream may be in use still.
+        if let graceTimer, input == nil, output == nil {
+            EventLoop.shared.cancelTimer(graceTimer)
+        }
         return Completion(
-            ending: ending ?? .lost, output: output.captured, error: error.captured)
+            ending: ending ?? .lost, output: captured?.captured ?? CapturedOutput(limit: 0),
+            error: error.captured)
     }
 
     /// A signal to the program alone, not to its group; nothing when it has ended.
@@ -124,8 +141,10 @@ public final class Program {
         watch?.cancel()
         watch = nil
         Self.running[pid] = nil
-        graceTimer = EventLoop.shared.after(grace) { [output, error] in
-            output.cutOff()
+        graceTimer = EventLoop.shared.after(grace) { [input, output, captured, error] in
+            input?.end.cut()
+            output?.cutOff()
+            captured?.cutOff()
             error.cutOff()
         }
         ended.open()

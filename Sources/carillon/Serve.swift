@@ -104,6 +104,7 @@ struct Serve: ParsableCommand {
         // Before any thread is started, so that all of them inherit it.
         Signals.block([SIGTERM, SIGINT, SIGHUP, SIGCHLD])
         signal(SIGPIPE, SIG_IGN)
+        Self.openStandardDescriptors()
         // The time zone of configs is the database's, not the one of whoever started the daemon.
         unsafe unsetenv("PGTZ")
         if embedded != nil { ConnectionOptions.forgetVariables() }
@@ -135,6 +136,14 @@ struct Serve: ParsableCommand {
         settings.acceptsNotifiedRuns = !noNotify
         settings.databaseLogLevel = databaseLogLevel.level
         return settings
+    }
+
+    /// Whoever started us with one of them closed would have us use its number for another file,
+    /// which a program would get for its input or output.
+    private static func openStandardDescriptors() {
+        for number in 0...2 as ClosedRange<Int32> where fcntl(number, F_GETFD) < 0 {
+            _ = unsafe open("/dev/null", O_RDWR)
+        }
     }
 
     private static var hostName: String {

@@ -111,7 +111,10 @@ struct FamilyTests {
             invocation.markAsOne()
             let mark = try #require(invocation.mark)
             let program = try Program.start(invocation)
-            #expect(ProcessRecord.isMarked(program.pid, by: mark, orHolds: []))
+            // The kernel shows an environment a moment after execve(2) has let us go on.
+            try await eventually("the mark is seen") {
+                ProcessRecord.isMarked(program.pid, by: mark, orHolds: [])
+            }
             #expect(!ProcessRecord.isMarked(program.pid, by: mark + "0", orHolds: []))
             let pipes = program.pipes
             #expect(pipes.count == 2)

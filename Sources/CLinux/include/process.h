@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -26,6 +27,12 @@ static inline int clinux_ended_child(void) {
 static inline int clinux_pipe(int ends[2]) {
     if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return -1;
     return fcntl(ends[0], F_SETFL, O_NONBLOCK);
+}
+
+// FIONREAD of pipe(7): what lies in it.
+static inline int clinux_bytes_in_pipe(int fd) {
+    int count = 0;
+    return ioctl(fd, FIONREAD, &count) == 0 ? count : -1;
 }
 
 // Its prototype may hide behind _DEFAULT_SOURCE; in glibc since 2.34.
