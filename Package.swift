@@ -42,7 +42,9 @@ let package = Package(
         .target(
             name: "Postgres", dependencies: ["Reactor", "Timing", "CLibpq", deque],
             swiftSettings: settings),
-        .target(name: "Programs", dependencies: ["Reactor", "CLinux"], swiftSettings: settings),
+        .target(
+            name: "Programs", dependencies: ["Reactor", "Timing", "CLinux"], swiftSettings: settings
+        ),
         .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: settings),
         .target(
             name: "TimetableSchema", path: "sql",

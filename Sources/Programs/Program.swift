@@ -6,6 +6,8 @@ public import Reactor
 public enum Ending: Sendable, Equatable {
     case exited(code: Int32)
     case signalled(Int32)
+    /// Somebody else waited for it: how it ended is not known.
+    case lost
 
     /// The exit code, when it ended by itself.
     public var code: Int32? {
@@ -30,16 +32,26 @@ public final class Program {
     /// The process, and the number of its group.
     public let pid: Int32
 
+    /// All that run, by their process; each keeps itself here until its end, so that also who is
+    /// not waited for is reaped.
+    static var running: [Int32: Program] = [:]
+
     private let pidfd: Descriptor
     private let grace: Duration
-    private let output: Capture
+    /// Its standard input, when it is streamed.
+    public let input: InputStream?
+    /// Its standard output, when it is streamed: to be read to its end or closed, else the program
+    /// waits for ever.
+    public let output: OutputStream?
+    private let captured: Capture?
     private let error: Capture
+    private let family: Family
     private var watch: Registration?
     private var ending: Ending?
     /// Open when the program has ended; some of its output may still be on its way.
     public let ended = Gate()
-    private var killTimer: EventLoop.TimerID?
     private var graceTimer: EventLoop.TimerID?
+    private var stop: Stop?
 
     /// Starts a program; throws when it can't be.
     ///
@@ -50,7 +62,9 @@ public final class Program {
         let child = try spawn(invocation)
         let pid = child.pid
         do throws(SystemError) {
-            return try Program(child, invocation.outputLimit, outputGrace)
+            let program = try Program(child, invocation, outputGrace)
+            running[pid] = program
+            return program
         } catch {
             // Its end could not be seen: it must not run on unwatched.
             killAndReap(pid)
@@ -59,39 +73,49 @@ public final class Program {
     }
 
     private init(
-        _ child: consuming Child, _ limit: Int, _ grace: Duration
+        _ child: consuming Child, _ invocation: Invocation, _ grace: Duration
     ) throws(SystemError) {
         self.grace = grace
         pid = child.pid
         pidfd = Descriptor(owning: child.pidfd)
-        output = Capture(Descriptor(owning: child.output), limit: limit)
-        error = Capture(Descriptor(owning: child.error), limit: limit)
-        try output.start()
+        input = child.input < 0 ? nil : InputStream(Descriptor(owning: child.input))
+        let descriptor = Descriptor(owning: child.output)
+        if invocation.output == .streamed {
+            output = OutputStream(descriptor)
+            captured = nil
+        } else {
+            output = nil
+            captured = Capture(descriptor, limit: invocation.outputLimit)
+        }
+        error = Capture(Descriptor(owning: child.error), limit: invocation.outputLimit)
+        let pipes = [input?.end.pipe, output?.end.pipe, captured?.pipe, error.pipe]
+        family = Family(
+            program: pid, mark: invocation.mark, pipes: Set(pipes.compactMap(\.self)))
+        try captured?.start()
         try error.start()
-        // Keeps itself until its end: also who is not waited for is reaped.
-        watch = try EventLoop.shared.register(pidfd.number, for: .readable) { [self] _ in reap() }
+        watch = try EventLoop.shared.register(pidfd.number, for: .readable) {
+            [unowned self] _ in reap()
+        }
     }
 
-    /// Waits for the end of the program and of its output.
+    /// The numbers of its pipes, as proc_pid_fd(5) shows them.
+    var pipes: Set<UInt64> { family.pipes }
+
+    /// Waits for the end of the program and of its captured output; when it was told to stop, also
+    /// for the end of all that came of it.
     public func completion() async -> Completion {
         // Not cut short by a cancelled task: whoever cancels also stops the program.
         await ended.waitUninterrupted()
-        await output.closed.waitUninterrupted()
+        await stop?.done.waitUninterrupted()
+        await captured?.closed.waitUninterrupted()
         await error.closed.waitUninterrupted()
-        if let graceTimer { EventLoop.shared.cancelTimer(graceTimer) }
-        return Completion(
-            ending: ending ?? .exited(code: -1), output: output.captured, error: error.captured)
-    }
-
-    /// SIGTERM to the whole group, and SIGKILL when it is not gone after `grace`.
-    public func stop(grace: Duration) {
-        guard ending == nil else { return }
-        kill(-pid, SIGTERM)
-        // A stopped process would never see it.
-        kill(-pid, SIGCONT)
-        if killTimer == nil {
-            killTimer = EventLoop.shared.after(grace) { [weak self] in self?.killNow() }
+        // A stream may be in use still.
+        if let graceTimer, input == nil, output == nil {
+            EventLoop.shared.cancelTimer(graceTimer)
         }
+        return Completion(
+            ending: ending ?? .lost, output: captured?.captured ?? CapturedOutput(limit: 0),
+            error: error.captured)
     }
 
     /// A signal to the program alone, not to its group; nothing when it has ended.
@@ -100,82 +124,43 @@ public final class Program {
         kill(pid, signal)
     }
 
-    /// SIGKILL to the whole group at once.
-    public func killNow() {
+    /// Waits for it, if it has ended.
+    func reap() {
         guard ending == nil else { return }
-        kill(-pid, SIGKILL)
-    }
-
-    private func reap() {
-        if let killTimer {
-            // It was told to stop: what is left of its group goes with it. Before it is reaped,
-            // since afterwards the number may be another group's.
-            kill(-pid, SIGKILL)
-            EventLoop.shared.cancelTimer(killTimer)
-        }
         var status: Int32 = 0
-        guard unsafe waitpid(pid, &status, WNOHANG) == pid else { return }
+        let result = unsafe waitpid(pid, &status, WNOHANG)
+        if result == pid {
+            ending =
+                clinux_exited(status) != 0
+                ? .exited(code: clinux_exit_code(status)) : .signalled(clinux_term_signal(status))
+        } else if result < 0, errno == ECHILD {
+            ending = .lost
+        } else {
+            return
+        }
         watch?.cancel()
         watch = nil
-        ending =
-            clinux_exited(status) != 0
-            ? .exited(code: clinux_exit_code(status)) : .signalled(clinux_term_signal(status))
-        graceTimer = EventLoop.shared.after(grace) { [output, error] in
-            output.cutOff()
+        Self.running[pid] = nil
+        graceTimer = EventLoop.shared.after(grace) { [input, output, captured, error] in
+            input?.end.cut()
+            output?.cutOff()
+            captured?.cutOff()
             error.cutOff()
         }
         ended.open()
     }
-}
 
-/// Reads one pipe to its end into a bounded buffer.
-@LoopActor
-private final class Capture {
-    /// Of one read; a pipe holds no more unless somebody enlarged it.
-    private static let chunk = 65_536
+    // MARK: Stopping
 
-    private let descriptor: Descriptor
-    private var registration: Registration?
-    let closed = Gate()
-    private(set) var captured: CapturedOutput
-
-    init(_ descriptor: consuming Descriptor, limit: Int) {
-        self.descriptor = descriptor
-        captured = CapturedOutput(limit: limit)
-    }
-
-    isolated deinit {
-        registration?.cancel()
-    }
-
-    func start() throws(SystemError) {
-        registration = try EventLoop.shared.register(descriptor.number, for: .readable) {
-            [unowned self] _ in read()
-        }
-    }
-
-    /// Takes what lies in the pipe, and nothing after it.
-    func cutOff() {
-        read()
-        close()
-    }
-
-    private func read() {
-        guard !closed.isOpen else { return }
-        // One read a turn, so that a flood does not keep the loop from its timers.
-        var isAtEnd = false
-        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Self.chunk) { buffer, count in
-            let result = unsafe Glibc.read(descriptor.number, buffer.baseAddress, Self.chunk)
-            isAtEnd = result == 0 || (result < 0 && errno != EAGAIN && errno != EINTR)
-            count = max(0, result)
-        }
-        captured.append(bytes)
-        if isAtEnd { close() }
-    }
-
-    private func close() {
-        registration?.cancel()
-        registration = nil
-        closed.open()
+    /// SIGTERM to the program and all that came of it, and SIGKILL to what is left after `grace`.
+    ///
+    /// `Family` says who is found. Nothing when it has ended; a second call can but shorten the
+    /// grace.
+    public func stop(grace: Duration) {
+        guard ending == nil else { return }
+        if let stop { return stop.shorten(to: grace) }
+        let stop = Stop(family, ended: ended, grace: grace)
+        self.stop = stop
+        startTask { await stop.run() }
     }
 }

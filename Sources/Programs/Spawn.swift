@@ -10,11 +10,31 @@ public struct Invocation: Sendable, Equatable {
     public var arguments: [String]
     /// `NAME=value`; nothing else is passed on.
     public var environment: [String]
-    /// How many bytes of each output are kept.
+    /// How many bytes of each captured output are kept.
     public var outputLimit: Int
+    /// Where its standard input comes from.
+    public var input = Input.nothing
+    /// Where its standard output goes; standard error is always captured.
+    public var output = Output.captured
     /// Where it is and as whom it runs; without, it is looked up by posix_spawnp(3), and runs as
     /// our user in our folder.
     public var footing: Footing?
+    /// An entry of `environment` that no other invocation has: by it `Program.stop` knows again
+    /// what the program has left behind.
+    private(set) var mark: String?
+
+    public enum Input: Sendable, Equatable {
+        /// /dev/null
+        case nothing
+        /// From `Program.input`.
+        case streamed
+    }
+
+    public enum Output: Sendable, Equatable {
+        case captured
+        /// To `Program.output`, as fast as that is read.
+        case streamed
+    }
 
     public init(
         program: String, arguments: [String] = [], environment: [String] = [],
@@ -25,6 +45,17 @@ public struct Invocation: Sendable, Equatable {
         self.environment = environment
         self.outputLimit = outputLimit
         self.footing = footing
+    }
+
+    @LoopActor private static var marks: UInt64 = 0
+
+    /// Adds TIMETABLE_INVOCATION to the environment: our process and a number of this invocation.
+    @LoopActor
+    public mutating func markAsOne() {
+        Self.marks += 1
+        let entry = "TIMETABLE_INVOCATION=\(getpid()).\(Self.marks)"
+        environment.append(entry)
+        mark = entry
     }
 
     /// What is executed, and its arguments from argv[0] on.
@@ -71,18 +102,57 @@ public struct SpawnError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 }
 
-/// A child process with the reading ends of its output.
+/// A child process with our ends of its pipes.
 struct Child: ~Copyable {
     let pid: pid_t
     let pidfd: Int32
+    /// −1 when its input is /dev/null.
+    let input: Int32
     let output: Int32
     let error: Int32
 }
 
+/// What a program has as one of its standard descriptors, and our end of it.
+private struct Channel: ~Copyable {
+    let theirs: Descriptor
+    /// Nil for /dev/null.
+    private var ours: Descriptor?
+
+    /// A pipe(7), both ends close-on-exec; only ours does not block.
+    init(weRead: Bool) throws(SystemError) {
+        var ends: [Int32] = [-1, -1]
+        try systemCall("pipe2") { unsafe clinux_pipe(&ends) }
+        let reading = Descriptor(owning: ends[0])
+        let writing = Descriptor(owning: ends[1])
+        if weRead {
+            ours = consume reading
+            theirs = consume writing
+        } else {
+            try systemCall("fcntl") { fcntl(reading.number, F_SETFL, 0) }
+            try systemCall("fcntl") { fcntl(writing.number, F_SETFL, O_NONBLOCK) }
+            ours = consume writing
+            theirs = consume reading
+        }
+    }
+
+    /// /dev/null, to be read.
+    init() throws(SystemError) {
+        theirs = Descriptor(
+            owning: try systemCall("open") { unsafe open("/dev/null", O_RDONLY | O_CLOEXEC) })
+        ours = nil
+    }
+
+    /// Gives our end away and closes the other; −1 when there is none.
+    consuming func release() -> Int32 {
+        let end = ours.take()
+        return end?.release() ?? -1
+    }
+}
+
 /// Starts a program in a process group of its own: posix_spawn(3), pidfd_open(2).
 ///
-/// Standard input is /dev/null, no other descriptor is inherited, all signals are at their
-/// defaults and none is blocked.
+/// Standard input is /dev/null unless it is streamed, no other descriptor is inherited, all signals
+/// are at their defaults and none is blocked.
 func spawn(_ invocation: Invocation) throws(SpawnError) -> Child {
     let texts = invocation.command.arguments + invocation.environment
     guard !texts.contains(where: { $0.utf8.contains(0) }) else {
@@ -91,16 +161,11 @@ func spawn(_ invocation: Invocation) throws(SpawnError) -> Child {
             program: invocation.program, cause: SystemError(call: "posix_spawn", code: EINVAL))
     }
     do throws(SystemError) {
-        var outputEnds: [Int32] = [-1, -1]
-        try systemCall("pipe2") { unsafe clinux_pipe(&outputEnds) }
-        let outputRead = Descriptor(owning: outputEnds[0])
-        let outputWrite = Descriptor(owning: outputEnds[1])
-        var errorEnds: [Int32] = [-1, -1]
-        try systemCall("pipe2") { unsafe clinux_pipe(&errorEnds) }
-        let errorRead = Descriptor(owning: errorEnds[0])
-        let errorWrite = Descriptor(owning: errorEnds[1])
-
-        let pid = try launch(invocation, outputWrite.number, errorWrite.number)
+        let input = invocation.input == .streamed ? try Channel(weRead: false) : try Channel()
+        let output = try Channel(weRead: true)
+        let error = try Channel(weRead: true)
+        let pid = try launch(
+            invocation, input.theirs.number, output.theirs.number, error.theirs.number)
         let pidfd: Int32
         do throws(SystemError) {
             pidfd = try systemCall("pidfd_open") { clinux_pidfd_open(pid) }
@@ -110,7 +175,8 @@ func spawn(_ invocation: Invocation) throws(SpawnError) -> Child {
             throw error
         }
         return Child(
-            pid: pid, pidfd: pidfd, output: outputRead.release(), error: errorRead.release())
+            pid: pid, pidfd: pidfd, input: input.release(), output: output.release(),
+            error: error.release())
     } catch {
         throw SpawnError(program: invocation.program, cause: error)
     }
@@ -124,12 +190,12 @@ func killAndReap(_ pid: pid_t) {
 }
 
 private func launch(
-    _ invocation: Invocation, _ output: Int32, _ error: Int32
+    _ invocation: Invocation, _ input: Int32, _ output: Int32, _ error: Int32
 ) throws(SystemError) -> pid_t {
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
     defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-    unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    unsafe posix_spawn_file_actions_adddup2(&actions, input, 0)
     unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)
     unsafe posix_spawn_file_actions_adddup2(&actions, error, 2)
     // Not all that is open in the daemon is close-on-exec: libraries forget it.

@@ -47,4 +47,21 @@ public final class Gate {
         }
         forget(id)
     }
+
+    /// Returns when this gate or `other` is open.
+    public func wait(orFor other: Gate) async {
+        let done = Gate()
+        let ids = (whenOpen { done.open() }, other.whenOpen { done.open() })
+        await done.waitUninterrupted()
+        forget(ids.0)
+        other.forget(ids.1)
+    }
+
+    /// Returns when the gate is open, or when `limit` has passed; `isOpen` tells which.
+    public func wait(atMost limit: Duration) async {
+        let late = Gate()
+        let timer = EventLoop.shared.after(limit) { late.open() }
+        await wait(orFor: late)
+        EventLoop.shared.cancelTimer(timer)
+    }
 }

@@ -79,6 +79,7 @@ extension Completion {
             switch ending {
             case .exited(let code): "exit code \(code)"
             case .signalled(let signal): "ended by signal \(signal)"
+            case .lost: "nobody knows how"
             }
         let lines = error.text.split(whereSeparator: \.isNewline)
         let serious = lines.filter { line in Self.isSerious(line) }
@@ -104,17 +105,5 @@ extension Completion {
             if let range = line.firstRange(of: severity) { return line[range.upperBound...] }
         }
         return line
-    }
-}
-
-extension Gate {
-    /// Returns when the gate is open, or when `limit` has passed; `isOpen` tells which.
-    func wait(atMost limit: Duration) async {
-        let done = Gate()
-        let timer = EventLoop.shared.after(limit) { done.open() }
-        let id = whenOpen { done.open() }
-        await done.waitUninterrupted()
-        forget(id)
-        EventLoop.shared.cancelTimer(timer)
     }
 }

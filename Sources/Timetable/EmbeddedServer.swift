@@ -267,14 +267,3 @@ extension ServerUser {
         }.joined(separator: "\n")
     }
 }
-
-extension Gate {
-    /// Returns when one of the two gates is open.
-    fileprivate func wait(orFor other: Gate) async {
-        let done = Gate()
-        let ids = (whenOpen { done.open() }, other.whenOpen { done.open() })
-        await done.waitUninterrupted()
-        forget(ids.0)
-        other.forget(ids.1)
-    }
-}

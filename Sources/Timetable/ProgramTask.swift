@@ -57,10 +57,12 @@ extension ChainRunner {
             throw TaskFailure("\(error)", returnCode: 127)
         }
         if isStopping { throw TaskFailure("stopped before it began") }
-        return Invocation(
+        var invocation = Invocation(
             program: program, arguments: arguments,
             environment: environment(for: element, of: footing.account),
             outputLimit: context.settings.outputLimit, footing: footing)
+        invocation.markAsOne()
+        return invocation
     }
 
     private func programArguments(_ parameter: Parameter?) throws(TaskFailure) -> [String] {
@@ -114,6 +116,9 @@ extension Invocation {
             // As shells say it: 128 and the signal.
             throw TaskFailure(
                 "program '\(program)' was ended by signal \(signal)", returnCode: 128 + signal)
+        case .lost:
+            throw TaskFailure(
+                "program '\(program)' has ended, and its exit code went to somebody else")
         }
     }
 }

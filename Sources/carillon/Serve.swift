@@ -102,8 +102,9 @@ struct Serve: ParsableCommand {
 
     mutating func run() throws {
         // Before any thread is started, so that all of them inherit it.
-        Signals.block([SIGTERM, SIGINT, SIGHUP])
+        Signals.block([SIGTERM, SIGINT, SIGHUP, SIGCHLD])
         signal(SIGPIPE, SIG_IGN)
+        Self.openStandardDescriptors()
         // The time zone of configs is the database's, not the one of whoever started the daemon.
         unsafe unsetenv("PGTZ")
         if embedded != nil { ConnectionOptions.forgetVariables() }
@@ -112,7 +113,7 @@ struct Serve: ParsableCommand {
         ConnectionOptions.hidePassword()
         let code = EventLoop.shared.run {
             do throws(StartFailure) {
-                try await Daemon(settings, level: level).serve()
+                try await serve(Daemon(settings, level: level))
                 return 0
             } catch {
                 complain(error.message)
@@ -137,6 +138,14 @@ struct Serve: ParsableCommand {
         return settings
     }
 
+    /// Whoever started us with one of them closed would have us use its number for another file,
+    /// which a program would get for its input or output.
+    private static func openStandardDescriptors() {
+        for number in 0...2 as ClosedRange<Int32> where fcntl(number, F_GETFD) < 0 {
+            _ = unsafe open("/dev/null", O_RDWR)
+        }
+    }
+
     private static var hostName: String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard unsafe gethostname(&buffer, buffer.count - 1) == 0 else { return "worker" }
@@ -157,4 +166,17 @@ enum LogLevel: String, CaseIterable, ExpressibleByArgument {
         case .error: .error
         }
     }
+}
+
+/// Serves as the reaper of what programs leave behind: it can be stopped with them then.
+@LoopActor
+private func serve(_ daemon: Daemon) async throws(StartFailure) {
+    let orphans: Orphans
+    do throws(SystemError) {
+        orphans = try Orphans()
+    } catch {
+        throw StartFailure(.other, "the daemon can't watch the children of programs: \(error)")
+    }
+    defer { orphans.cancel() }
+    try await daemon.serve()
 }

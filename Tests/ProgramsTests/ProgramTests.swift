@@ -87,52 +87,6 @@ import Testing
         }
     }
 
-    @Test func stopEndsTheWholeGroup() async throws {
-        try await onTestLoop {
-            let program = try await startReadyShell("sleep 600 & echo $!; touch $1; wait")
-            program.stop(grace: .seconds(60))
-            let done = await program.completion()
-            #expect(done.ending == .signalled(SIGTERM))
-            let child = try #require(Int32(done.output.text.dropLast()))
-            try await eventually("the child is gone too") { !isRunning(child) }
-        }
-    }
-
-    @Test(.timeLimit(.minutes(5))) func whatIgnoresTheSignalIsKilledAfterTheGrace() async throws {
-        try await onTestLoop {
-            let program = try await startReadyShell(
-                "trap '' TERM; touch $1; while :; do sleep 600; done")
-            program.stop(grace: .milliseconds(50))
-            program.stop(grace: .seconds(600))
-            let done = await program.completion()
-            #expect(done.ending == .signalled(SIGKILL))
-            program.stop(grace: .zero)
-            program.killNow()
-        }
-    }
-
-    @Test(.timeLimit(.minutes(5))) func childrenThatIgnoreTheSignalGoWithTheirLeader() async throws
-    {
-        try await onTestLoop {
-            let program = try await startReadyShell(
-                "(trap '' TERM; echo $(exec sh -c 'echo $PPID'); touch $1; "
-                    + "while :; do sleep 600; done) & wait")
-            program.stop(grace: .seconds(600))
-            let done = await program.completion()
-            #expect(done.ending == .signalled(SIGTERM))
-            let child = try #require(Int32(done.output.text.dropLast()))
-            try await eventually("the child is gone too") { !isRunning(child) }
-        }
-    }
-
-    @Test(.timeLimit(.minutes(5))) func aStoppedProgramEndsToo() async throws {
-        try await onTestLoop {
-            let program = try await startReadyShell("touch $1; kill -STOP $$; sleep 600")
-            program.stop(grace: .seconds(600))
-            #expect(await program.completion().ending == .signalled(SIGTERM))
-        }
-    }
-
     @Test func fiveHundredLeaveNothingBehind() async throws {
         try await onTestLoop {
             try await completeShell("exit 0")

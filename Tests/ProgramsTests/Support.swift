@@ -1,8 +1,9 @@
 import Foundation
 import Glibc
-import Programs
 import Reactor
 import TestSupport
+
+@testable import Programs
 
 /// Runs a program to its end on the test's loop.
 @discardableResult
@@ -41,6 +42,11 @@ func startReadyShell(
 func isRunning(_ pid: Int32) -> Bool {
     let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
     return stat.map { !$0.contains(") Z ") && !$0.contains(") X ") } ?? false
+}
+
+/// Whether a process runs that `pid` was the parent of.
+func isRunning(of pid: Int32) -> Bool {
+    ProcessRecord.all().contains { $0.parent == pid && !$0.isZombie }
 }
 
 func openDescriptors() throws -> Int {

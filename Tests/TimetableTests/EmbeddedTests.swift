@@ -102,11 +102,16 @@ struct EmbeddedTests {
         let embedded = try Embedded()
         try await embedded.serve()
         let server = try #require(embedded.server)
+        let daemon = try #require(ProcessStatus.read(server)).parent
         Glibc.kill(server, SIGKILL)
         try await embedded.waitForLine("the private server ended (ended by signal 9")
         try await embedded.waitForLine("connected to the database again")
         #expect(try await embedded.psql("SELECT 1") == "1")
         #expect(embedded.server != server)
+        // The daemon is the reaper of what the server leaves.
+        try await eventually("the new server is its only child") {
+            ProcessStatus.children(of: daemon).count == 1
+        }
         try await embedded.stop()
     }
 
