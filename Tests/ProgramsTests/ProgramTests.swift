@@ -87,12 +87,12 @@ import Testing
         }
     }
 
-    @Test func fiveHundredLeaveNothingBehind() async throws {
+    @Test func aThousandLeaveNothingBehind() async throws {
         try await onTestLoop {
             try await completeShell("exit 0")
             let before = try openDescriptors()
             try await withThrowingTaskGroup(of: (Int32, Ending).self) { group in
-                for number in 0..<500 {
+                for number in 0..<1_000 {
                     if number >= 20, let (pid, ending) = try await group.next() {
                         #expect(ending == .exited(code: 0))
                         #expect(kill(pid, 0) != 0, "a zombie")

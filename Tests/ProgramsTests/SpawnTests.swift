@@ -26,9 +26,19 @@ import Testing
     }
 
     @Test func argumentsArriveAsTheyAre() async throws {
-        let nasty = ["", " ", "a b", "$HOME", "'\"\\", "ü\n*", "-x"]
+        let nasty = [
+            "", " ", "a b", "$HOME", "$(id)", "`id`", "; id", "'\"\\", "a\nb\r\n", "ü\n*", "-x", "",
+        ]
         let done = try await complete("/usr/bin/printf", ["<%s>"] + nasty)
         #expect(done.output.text == nasty.map { "<\($0)>" }.joined())
+    }
+
+    /// The kernel takes 128 KiB each, execve(2).
+    @Test func longArgumentsArriveWhole() async throws {
+        let long = String(repeating: "ü", count: 50_000)
+        let done = try await complete(
+            "/usr/bin/printf", ["<%s>", long, long], limit: 1_000_000)
+        #expect(done.output.text == "<\(long)><\(long)>")
     }
 
     @Test func theEnvironmentIsExactlyWhatIsGiven() async throws {
