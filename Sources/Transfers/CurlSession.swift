@@ -19,8 +19,10 @@ internal import Glibc
 
     /// Takes bytes of the body; an error ends the transfer.
     var onBody: ((UnsafeRawBufferPointer) throws(TransferError) -> Void)?
-    /// Sees each line that a server answers in its header or its dialogue.
-    var onLine: ((String) -> Void)?
+    /// The last final line of a reply of FTP or SMTP, such as `550 No such file`.
+    private(set) var lastReply = ""
+    /// Sees each of these.
+    var onReply: ((String) -> Void)?
     /// Sees each line of the dialogue that we send; only for protocols that have one.
     var onCommand: ((String) -> Void)?
     private var callbackFailure: TransferError?
@@ -39,7 +41,7 @@ internal import Glibc
 
     deinit {
         unsafe curl_easy_cleanup(easy)
-        for unsafelist in unsafe lists { unsafe curl_slist_free_all(list) }
+        while let list = unsafe lists.popLast() { unsafe curl_slist_free_all(list) }
         unsafe errorText.deallocate()
     }
 
@@ -47,6 +49,10 @@ internal import Glibc
 
     func set(_ option: CURLoption, _ value: Int) {
         note(unsafe ccurl_set_number(easy, option, value))
+    }
+
+    func set(_ option: CURLoption, size: Int64) {
+        note(unsafe ccurl_set_size(easy, option, curl_off_t(size)))
     }
 
     func set(_ option: CURLoption, _ value: String?) {
@@ -105,12 +111,15 @@ internal import Glibc
 
     // MARK: What is known after the answer began
 
-    /// The status of HTTP, or the last reply code of FTP or SMTP; 0 when there was none.
+    /// The status of HTTP; 0 when there was none.
     var responseCode: Int {
         var code = 0
         unsafe _ = ccurl_get_number(easy, CURLINFO_RESPONSE_CODE, &code)
         return code
     }
+
+    /// The last reply code of FTP or SMTP; libcurl's own is forgotten at QUIT.
+    var replyCode: Int? { Int(lastReply.prefix(3)) }
 
     /// As the server announced it; nil when it did not.
     var announcedLength: Int64? {
@@ -165,12 +174,13 @@ internal import Glibc
         let kind: TransferError.Kind =
             switch code {
             case CURLE_OPERATION_TIMEDOUT: .timedOut
+            case CURLE_FILESIZE_EXCEEDED: .tooLarge
             case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL, CURLE_UNKNOWN_OPTION,
                 CURLE_BAD_FUNCTION_ARGUMENT, CURLE_NOT_BUILT_IN, CURLE_SSL_CACERT_BADFILE:
                 .invalid
             case CURLE_REMOTE_ACCESS_DENIED, CURLE_LOGIN_DENIED, CURLE_REMOTE_FILE_NOT_FOUND,
                 CURLE_FTP_COULDNT_RETR_FILE, CURLE_TOO_MANY_REDIRECTS:
-                .refused(code: responseCode)
+                .refused(code: replyCode ?? responseCode)
             default: .connection
             }
         return TransferError(kind, reason)
@@ -190,6 +200,17 @@ internal import Glibc
             callbackFailure = error
             return false
         }
+    }
+
+    fileprivate func hear(line: UnsafeRawBufferPointer) {
+        // RFC 959 and RFC 5321: a line before the last has a hyphen after the code.
+        let digits = unsafe line.prefix(3)
+        guard line.count >= 3, unsafe digits.allSatisfy({ 0x30...0x39 ~= $0 }),
+            unsafe line.count == 3 || line[3] != UInt8(ascii: "-")
+        else { return }
+        let text = unsafe String(decoding: line, as: UTF8.self)
+        lastReply = String(text.prefix { !$0.isNewline })
+        onReply?(lastReply)
     }
 
     fileprivate func hear(command: UnsafeRawBufferPointer) {
@@ -221,10 +242,8 @@ private let takeBody: ccurl_take = { bytes, size, count, context in
 }
 
 private let takeLine: ccurl_take = { bytes, size, count, context in
-    if let session = unsafe CurlSession.of(context), let onLine = session.onLine {
-        let buffer = unsafe UnsafeRawBufferPointer(start: bytes, count: size * count)
-        onLine(unsafe String(decoding: buffer, as: UTF8.self))
-    }
+    let line = unsafe UnsafeRawBufferPointer(start: bytes, count: size * count)
+    unsafe CurlSession.of(context)?.hear(line: line)
     return size * count
 }
 

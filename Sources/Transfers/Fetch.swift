@@ -73,7 +73,11 @@ final class Fetch {
             unsafe try part.append(bytes)
         }
         defer { unsafe session.onBody = nil }
-        try session.perform()
+        do throws(TransferError) {
+            try session.perform()
+        } catch {
+            throw error.kind == .tooLarge ? tooLarge : error
+        }
         // An empty body is never handed over.
         if !hasBegun { try begin() }
     }
@@ -95,9 +99,12 @@ final class Fetch {
         if let authorities = download.authorities { session.set(CURLOPT_CAINFO, authorities) }
         if !remote.scheme.isHTTP { session.set(CURLOPT_VERBOSE, 1) }
         if let asked {
+            // What is announced may be the rest, or all: `begin` can tell.
             session.set(
                 CURLOPT_HTTPHEADER,
                 ["Range: bytes=\(offset)-", "If-Range: \(asked.validator)"])
+        } else {
+            session.set(CURLOPT_MAXFILESIZE_LARGE, size: download.sizeLimit)
         }
     }
 

@@ -12,8 +12,8 @@ public final class TestServer: Sendable {
     public init(_ name: String, _ arguments: [String] = []) async throws {
         let script = "\(Self.folder)/\(name).py"
         // -B: no folder of compiled files beside the sources.
-        process = try DaemonProcess(["-B", script] + arguments, program: "python3")
-        let line = try await process.waitForLine(containing: "port ")
+        process = try DaemonProcess(["-B", script] + arguments, program: Self.python)
+        let line = try await process.waitForLine(containing: "listens on port ")
         port = Int(line.text.split(separator: " ").last ?? "") ?? 0
     }
 
@@ -21,6 +21,9 @@ public final class TestServer: Sendable {
     public func lines(_ word: String) -> [String] {
         process.lines.map(\.text).filter { $0.hasPrefix(word + " ") }
     }
+
+    /// Debian's own, which sees the packages of .ci/deps; another may stand before it on PATH.
+    public static let python = "/usr/bin/python3"
 
     private static let folder: String = {
         let file = #filePath

@@ -56,3 +56,15 @@ func failure(
 func openDescriptors() throws -> Int {
     try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
 }
+
+/// What the web server sends for a size and a version of the entity.
+func webBody(_ size: Int, version: Int = 1) async throws -> Data {
+    let script = """
+        import base64, hashlib
+        seed = hashlib.sha256(b'\(size) \(version)').digest()
+        print(base64.b64encode((seed * (\(size) // 32 + 1))[:\(size)]).decode(), end='')
+        """
+    let result = try await runProgram(TestServer.python, ["-c", script])
+    guard let bytes = Data(base64Encoded: result.stdout) else { throw NotReached(result.stderr) }
+    return bytes
+}

@@ -20,5 +20,5 @@ class Handler(FTPHandler):
 
 Handler.authorizer = authorizer
 server = FTPServer(("127.0.0.1", 0), Handler)
-print("port", server.address[1], flush=True)
+print("listens on port", server.address[1], flush=True)
 server.serve_forever(handle_exit=False)

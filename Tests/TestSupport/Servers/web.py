@@ -162,7 +162,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_huge(self, _rest, _size):
         self.send_response(200)
-        self.send_header("Content-Length", str(10**12))
+        self.send_header("Content-Length", str(10**9))
         self.end_headers()
         self.wait()
 
@@ -203,5 +203,5 @@ if len(sys.argv) > 1:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[1], sys.argv[2])
     server.socket = context.wrap_socket(server.socket, server_side=True)
-print("port", server.server_address[1], flush=True)
+print("listens on port", server.server_address[1], flush=True)
 server.serve_forever()
