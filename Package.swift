@@ -30,6 +30,8 @@ let package = Package(
         .target(name: "CLinux"),
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(
+            name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
             name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
 
         // Pure rooms.
@@ -45,6 +47,9 @@ let package = Package(
         .target(
             name: "Programs", dependencies: ["Reactor", "Timing", "CLinux"], swiftSettings: settings
         ),
+        .target(
+            name: "Transfers", dependencies: ["Reactor", "Timing", "CCurl"],
+            swiftSettings: settings),
         .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: settings),
         .target(
             name: "TimetableSchema", path: "sql",
@@ -62,7 +67,7 @@ let package = Package(
         .target(
             name: "Timetable",
             dependencies: [
-                "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Systemd",
+                "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Transfers", "Systemd",
                 "TimetableSchema", logging, deque,
             ],
             swiftSettings: settings),
@@ -77,7 +82,7 @@ let package = Package(
         // What several tests need: a private PostgreSQL, a running daemon, awaited conditions.
         .target(
             name: "TestSupport", dependencies: ["Timing", "Reactor", "CLinux"],
-            path: "Tests/TestSupport", swiftSettings: settings),
+            path: "Tests/TestSupport", exclude: ["Servers"], swiftSettings: settings),
         .executableTarget(
             name: "carillon-bench",
             dependencies: ["TestSupport", "Postgres", "Reactor", "Timing", "Scheduling"],
@@ -103,6 +108,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ProgramsTests", dependencies: ["Programs", "Reactor", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "TransfersTests", dependencies: ["Transfers", "Reactor", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "SystemdTests", dependencies: ["Systemd", "TestSupport"],

@@ -11,15 +11,19 @@ extension ChainRunner {
         case "Sleep":
             try await sleep(parameter)
         case "Log":
-            context.log.addLine("USER", parameter?.json ?? "null")
+            context.log.addLine("USER", parameter?.redacted ?? "null")
+        case "SendMail":
+            try await sendMail(parameter, &execution)
+        case "Download":
+            try await download(parameter, &execution)
+        case "CopyFromFile", "CopyToFile", "CopyFromProgram", "CopyToProgram":
+            throw TaskFailure("the built-in \(element.script) is not part of this version yet")
         case "Shutdown":
             context.shutDown()
-        case "SendMail", "Download", "CopyFromFile", "CopyToFile", "CopyFromProgram",
-            "CopyToProgram":
-            throw TaskFailure("the built-in \(element.script) is not part of this version yet")
         default:
             throw TaskFailure(
-                "there is no built-in '\(element.script)'; there are NoOp, Sleep, Log and Shutdown")
+                "there is no built-in '\(element.script)'; there are NoOp, Sleep, Log, SendMail, "
+                    + "Download, CopyFromFile, CopyToFile, CopyFromProgram, CopyToProgram and Shutdown")
         }
     }
 
@@ -29,7 +33,7 @@ extension ChainRunner {
         else {
             throw TaskFailure(
                 "the parameter of Sleep must be a number of seconds, from 0 to 1000000000; "
-                    + "this is \(parameter?.json ?? "none")")
+                    + "this is \(parameter?.redacted ?? "none")")
         }
         let done = Gate()
         let timer = EventLoop.shared.after(.seconds(seconds)) { done.open() }

@@ -155,7 +155,7 @@ final class ChainRunner {
         _ element: Element, _ parameter: Parameter?, isFinal: Bool
     ) async throws(TaskFailure) {
         context.logger.debug(
-            "executing task: \(element.name) \(element.kind.rawValue) \(parameter?.json ?? "[]")",
+            "executing task: \(element.name) \(element.kind.rawValue) \(parameter?.redacted ?? "[]")",
             metadata: metadata)
         var execution = execution(of: element, parameter)
         notices = CapturedOutput(limit: context.settings.outputLimit)
