@@ -123,17 +123,7 @@ public struct Planner: Sendable {
         var effects: [Effect] = []
         switch event {
         case .connected(let gapStart):
-            if state != .stopped { state = .waiting }
-            seen = []
-            // The answers to the last claims may be lost: what is late is tried again.
-            takenThrough = .distantPast
-            self.gapStart = gapStart
-            lookingUp.removeAll()
-            asked.removeAll()
-            catchingUp.removeAll()
-            requests.removeAll()
-            waiting.removeAll()
-            requestsInFlight.removeAll()
+            beginAnew(gapStart)
         case .rereading:
             seen = []
         case .disconnected:
@@ -189,6 +179,20 @@ public struct Planner: Sendable {
             lookingUp.removeAll()
         }
         return effects + rearm()
+    }
+
+    private mutating func beginAnew(_ gapStart: WallInstant) {
+        if state != .stopped { state = .waiting }
+        seen = []
+        // The answers to the last claims may be lost: what is late is tried again.
+        takenThrough = .distantPast
+        self.gapStart = gapStart
+        lookingUp.removeAll()
+        asked.removeAll()
+        catchingUp.removeAll()
+        requests.removeAll()
+        waiting.removeAll()
+        requestsInFlight.removeAll()
     }
 
     private mutating func learn(_ config: PlannedConfig, now: WallInstant) {

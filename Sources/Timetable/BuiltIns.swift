@@ -17,13 +17,14 @@ extension ChainRunner {
         case "Download":
             try await download(parameter, &execution)
         case "CopyFromFile", "CopyToFile", "CopyFromProgram", "CopyToProgram":
-            throw TaskFailure("the built-in \(element.script) is not part of this version yet")
+            try await runCopy(element, parameter, &execution)
         case "Shutdown":
             context.shutDown()
         default:
             throw TaskFailure(
                 "there is no built-in '\(element.script)'; there are NoOp, Sleep, Log, SendMail, "
-                    + "Download, CopyFromFile, CopyToFile, CopyFromProgram, CopyToProgram and Shutdown")
+                    + "Download, CopyFromFile, CopyToFile, CopyFromProgram, CopyToProgram "
+                    + "and Shutdown")
         }
     }
 

@@ -209,14 +209,16 @@ extension ChainRunner {
     }
 }
 
+extension PostgresError {
+    static let notCommitted = PostgresError(
+        .server, "COMMIT rolled the transaction back: a statement before had failed",
+        sqlstate: "25P02")
+}
+
 extension Rows {
     /// COMMIT of a failed transaction succeeds, and rolls back: only its tag says so.
     func checkCommitted() throws(PostgresError) {
-        guard commandTag == "COMMIT" else {
-            throw PostgresError(
-                .server, "COMMIT rolled the transaction back: a statement before had failed",
-                sqlstate: "25P02")
-        }
+        guard commandTag == "COMMIT" else { throw .notCommitted }
     }
 }
 

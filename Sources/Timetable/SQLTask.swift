@@ -2,8 +2,24 @@ internal import Postgres
 internal import Reactor
 
 extension ChainRunner {
-    /// What is done on a session to run one invocation: sent, and its results.
-    typealias Work = @LoopActor (Connection) async throws(PostgresError) -> [Rows]
+    /// What is done on a session to run one invocation.
+    typealias Work = @LoopActor (Connection) async throws(PostgresError) -> Done
+
+    /// What came of it: text for the log, and the tag of its last command.
+    struct Done {
+        let output: String
+        let tag: String
+
+        init(_ results: [Rows]) {
+            output = ResultText.render(results)
+            tag = results.last?.commandTag ?? ""
+        }
+
+        init(tag: String) {
+            output = tag
+            self.tag = tag
+        }
+    }
 
     /// Runs one invocation of an SQL task.
     ///
@@ -18,8 +34,10 @@ extension ChainRunner {
         // Alone in its message where it may: some statements refuse to share one.
         let isScript = (shape == .script || element.autonomous) && values.isEmpty
         let work: Work = { session throws(PostgresError) in
-            isScript
-                ? try await session.runScript(element.script) : try await session.run([command])
+            Done(
+                isScript
+                    ? try await session.runScript(element.script)
+                    : try await session.run([command]))
         }
         if element.autonomous {
             return try await runAutonomously(element, &execution, work)
@@ -80,11 +98,9 @@ extension ChainRunner {
                 let before = opening(element, session)
                 if !before.isEmpty { _ = try await session.run(before) }
             }
-            let results = try await work(session)
-            execution.output = ResultText.render(results)
-            if shape.commitsTransaction, results.last?.commandTag == "ROLLBACK" {
-                try results.last?.checkCommitted()
-            }
+            let done = try await work(session)
+            execution.output = done.output
+            if shape.commitsTransaction, done.tag == "ROLLBACK" { throw PostgresError.notCommitted }
             let after =
                 shape.controlsTransaction
                 ? (shape.beginsTransaction ? Statements.announce(run) : [])
@@ -191,7 +207,7 @@ extension ChainRunner {
 
     // MARK: Outside of the transaction
 
-    private func runAutonomously(
+    func runAutonomously(
         _ element: Element, _ execution: inout Execution, _ work: Work
     ) async throws(TaskFailure) {
         let database = try await database(of: element)
@@ -209,7 +225,7 @@ extension ChainRunner {
             var before = Statements.announce(run, inTransaction: false)
             if let role = element.runUID { before.append(Statements.setRole(role)) }
             _ = try await session.run(before)
-            execution.output = ResultText.render(try await work(session))
+            execution.output = try await work(session).output
             if session.isInTransaction {
                 try await session.run(Statements.rollback)
                 throw PostgresError(

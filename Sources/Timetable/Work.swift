@@ -34,7 +34,7 @@ struct Element: Sendable, Equatable {
     let name: String
     let kind: Kind
     var script: String
-    let runUID: String?
+    var runUID: String?
     let connectString: String?
     let ignoreError: Bool
     let autonomous: Bool

@@ -220,7 +220,8 @@ import Timing
 
     /// The clock here was ahead by more than a step: what came too early is still due.
     @Test func whatCameTooEarlyIsNotLostWhenTheClockIsPutRight() throws {
-        var (planner, _) = running([try config(1, "@every 10s"), try config(2, "@every 6s")], now: 1)
+        var (planner, _) = running(
+            [try config(1, "@every 10s"), try config(2, "@every 6s")], now: 1)
         _ = planner.handle(.tick, now: at(10))
         _ = planner.handle(.tick, now: at(12))
         #expect(planner.handle(.early([fire(1, 10)]), now: at(9)) == [.arm(at(10))])
@@ -239,9 +240,11 @@ import Timing
 
     /// A fire between the change and the moment at which it is heard of.
     @Test func aChangedScheduleFiresFromItsChangeOn() throws {
-        var (planner, _) = running([try config(1, "@every 1h"), try config(2, "@every 10s")], now: 1)
+        var (planner, _) = running(
+            [try config(1, "@every 1h"), try config(2, "@every 10s")], now: 1)
         _ = planner.handle(.tick, now: at(10.5))
-        let effects = planner.handle(.known([try config(1, "@every 10s", since: 9.9)]), now: at(10.6))
+        let effects = planner.handle(
+            .known([try config(1, "@every 10s", since: 9.9)]), now: at(10.6))
         #expect(effects == [.claim([fire(1, 10)])])
     }
 

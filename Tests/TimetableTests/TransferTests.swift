@@ -150,7 +150,8 @@ struct TransferTests {
         ),
         (
             "SendMail",
-            #"{"ServerHost":"h","SenderAddr":"a","ToAddr":["b"],"AttachmentData":[{"Name":"x","Base64Data":"!"}]}"#,
+            #"{"ServerHost":"h","SenderAddr":"a","ToAddr":["b"],"#
+                + #""AttachmentData":[{"Name":"x","Base64Data":"!"}]}"#,
             "is no base64"
         ),
     ])

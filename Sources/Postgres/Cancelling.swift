@@ -1,0 +1,46 @@
+internal import CLibpq
+internal import Reactor
+
+extension Connection {
+    /// Asks the server to cancel what this session does. Does not wait; a statement that is
+    /// cancelled fails with 57014. Nothing while an earlier request is under way.
+    ///
+    /// A cancel request needs neither a free session nor a password.
+    public func requestCancel() {
+        guard ended == nil, cancelRequest.map(\.isOpen) ?? true else { return }
+        let taken = sendCancel()
+        copy.map { cancelled($0, taken) }
+    }
+
+    /// Returns when the server has taken the last request to cancel, if there was one: before, it
+    /// may still hit whatever is run next.
+    public func cancelTaken() async {
+        await cancelRequest?.waitUninterrupted()
+    }
+
+    /// Sends the request; the gate opens when the server has taken it, or never will.
+    ///
+    /// PQcancel(3) blocks, so it has a thread of its own for as long as it takes.
+    func sendCancel() -> Gate {
+        let taken = Gate()
+        cancelRequest = taken
+        guard ended == nil, let handle = unsafe PQgetCancel(connection) else {
+            taken.open()
+            return taken
+        }
+        let address = UInt(bitPattern: handle)
+        let isStarted = startThread {
+            guard let handle = unsafe OpaquePointer(bitPattern: address) else { return }
+            // When even this fails, the session's own deadline or end remains.
+            var text = [CChar](repeating: 0, count: 256)
+            unsafe PQcancel(handle, &text, Int32(text.count))
+            unsafe PQfreeCancel(handle)
+            onLoop { taken.open() }
+        }
+        if !isStarted {
+            unsafe PQfreeCancel(handle)
+            taken.open()
+        }
+        return taken
+    }
+}

@@ -1,0 +1,148 @@
+internal import Postgres
+internal import Programs
+internal import Reactor
+
+/// The built-ins that copy between a table and a file or a program, in the chain's transaction.
+extension ChainRunner {
+    private enum Copy: String {
+        case fromFile = "CopyFromFile"
+        case toFile = "CopyToFile"
+        case fromProgram = "CopyFromProgram"
+        case toProgram = "CopyToProgram"
+    }
+
+    /// Runs one invocation of such a built-in.
+    func runCopy(
+        _ element: Element, _ parameter: Parameter?, _ execution: inout Execution
+    ) async throws(TaskFailure) {
+        guard let copy = Copy(rawValue: element.script) else {
+            throw TaskFailure("there is no built-in '\(element.script)'")
+        }
+        var keys = try NamedParameters(parameter, of: copy.rawValue)
+        let sql = try keys.requiredText("sql")
+        let work: Work
+        switch copy {
+        case .fromFile, .toFile:
+            let path = try keys.requiredText("filename")
+            try keys.finish()
+            guard path.hasPrefix("/") else {
+                throw TaskFailure("\(copy.rawValue): \"filename\" must be a full path: \(path)")
+            }
+            work = copy == .fromFile ? copying(sql, fromFile: path) : copying(sql, toFile: path)
+        case .fromProgram, .toProgram:
+            let program = try keys.requiredText("cmd")
+            let arguments = try keys.texts("args")
+            try keys.finish()
+            // Its run_uid is the role of its SQL.
+            var ours = element
+            ours.runUID = nil
+            var invocation = try await prepare(program, arguments, for: ours)
+            if copy == .fromProgram { invocation.output = .streamed }
+            if copy == .toProgram { invocation.input = .streamed }
+            work =
+                copy == .fromProgram
+                ? copying(sql, fromProgram: invocation) : copying(sql, toProgram: invocation)
+        }
+        if element.autonomous { return try await runAutonomously(element, &execution, work) }
+        try await runInTransaction(element, .script, &execution, work)
+    }
+
+    // MARK: Files
+
+    private func copying(_ sql: String, fromFile path: String) -> Work {
+        { session throws(PostgresError) in
+            let file = try await CopyFile.reading(path)
+            return Done(tag: try await session.copyIn(sql) { try await file.next() })
+        }
+    }
+
+    /// The file appears under its name when all of it is there, and replaces an older one then.
+    private func copying(_ sql: String, toFile path: String) -> Work {
+        { session throws(PostgresError) in
+            let file = try await CopyFile.writing(path)
+            do throws(PostgresError) {
+                let tag = try await session.copyOut(sql) { try await file.write($0) }
+                try await file.finish()
+                return Done(tag: tag)
+            } catch {
+                await file.discard()
+                throw error
+            }
+        }
+    }
+
+    // MARK: Programs
+
+    private func copying(_ sql: String, fromProgram invocation: Invocation) -> Work {
+        { [self] session throws(PostgresError) in
+            let program = try start(invocation, beside: session)
+            do throws(PostgresError) {
+                let tag = try await session.copyIn(sql) { [self] in
+                    if let bytes = try await program.output?.next() { return bytes }
+                    // A program that fails has not given all: then nothing of it stays.
+                    try await check(program, invocation)
+                    return nil
+                }
+                return Done(tag: tag)
+            } catch {
+                await end(program)
+                throw error
+            }
+        }
+    }
+
+    private func copying(_ sql: String, toProgram invocation: Invocation) -> Work {
+        { [self] session throws(PostgresError) in
+            let program = try start(invocation, beside: session)
+            do throws(PostgresError) {
+                let tag = try await session.copyOut(sql) { try await program.input?.write($0) }
+                program.input?.finish()
+                do throws(TaskFailure) {
+                    try await check(program, invocation)
+                } catch {
+                    throw PostgresError(.aborted, error.message)
+                }
+                return Done(tag: tag)
+            } catch {
+                await end(program)
+                throw error
+            }
+        }
+    }
+
+    private func start(
+        _ invocation: Invocation, beside session: Connection
+    ) throws(PostgresError) -> Program {
+        let program: Program
+        do throws(SpawnError) {
+            program = try Program.start(invocation)
+        } catch {
+            throw PostgresError(.aborted, "\(error)")
+        }
+        stopCurrent = { [weak session, weak program, unowned self] in
+            session?.requestCancel()
+            program?.stop(grace: stopGrace)
+        }
+        if isStopping { stopCurrent?() }
+        return program
+    }
+
+    private func check(_ program: Program, _ invocation: Invocation) async throws(TaskFailure) {
+        let completion = await program.completion()
+        hear(completion)
+        _ = try invocation.check(completion)
+    }
+
+    private func end(_ program: Program) async {
+        guard !program.ended.isOpen else { return }
+        program.output?.close()
+        program.input?.finish()
+        program.stop(grace: .milliseconds(500))
+        hear(await program.completion())
+    }
+
+    /// What it wrote to its standard error stands in the record of the task.
+    private func hear(_ completion: Completion) {
+        notices.append(Array(completion.error.text.utf8))
+    }
+}
