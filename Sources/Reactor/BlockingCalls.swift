@@ -1,44 +1,69 @@
+internal import DequeModule
 internal import Glibc
+internal import Timing
 
 /// Why a call that blocks gave no answer.
 public enum NoAnswer: Error, Sendable, Equatable {
-    /// It still blocks; its thread ends whenever the call does.
+    /// It still blocks, and its thread ends whenever the call does; or too many others block, and
+    /// it had no turn.
     case inTime
-    /// There is no thread to be had, or too many calls block already.
+    /// There is no thread to be had.
     case noThread
 }
-
-/// How many calls may block at once: each holds a thread, for as long as a dead server of names
-/// or files lets it wait.
-private let mostBlockingCalls = 64
-@LoopActor private var blockingCalls = 0
 
 /// Runs `call` on a thread of its own and returns what it returned: for calls of the C library
 /// that may block, such as look-ups of names, which would hold the loop.
 ///
-/// At most 64 are under way at once; the next one fails.
+/// At most 64 are under way at once, the next ones wait for their turn; `limit` is for both.
 @LoopActor
 public func blockingCall<Value: Sendable>(
     within limit: Duration, _ call: @escaping @Sendable () -> Value
 ) async throws(NoAnswer) -> Value {
-    guard limit > .zero else { throw .inTime }
-    guard blockingCalls < mostBlockingCalls else { throw .noThread }
+    let deadline = MonotonicInstant.now().advanced(by: limit)
+    guard limit > .zero, await Turns.take(within: limit) else { throw .inTime }
     let answer = Answer<Value>()
     let isStarted = startThread {
         let value = call()
         onLoop {
-            blockingCalls -= 1
+            Turns.giveBack()
             answer.value = value
             answer.done.open()
         }
     }
-    guard isStarted else { throw .noThread }
-    blockingCalls += 1
-    let timer = EventLoop.shared.after(limit) { [done = answer.done] in done.open() }
-    await answer.done.waitUninterrupted()
-    EventLoop.shared.cancelTimer(timer)
+    guard isStarted else {
+        Turns.giveBack()
+        throw .noThread
+    }
+    await answer.done.wait(atMost: deadline.duration(since: .now()))
     guard let value = answer.value else { throw .inTime }
     return value
+}
+
+/// How many calls may block at once: each holds a thread, for as long as a dead server of names
+/// or files lets it wait.
+@LoopActor
+private enum Turns {
+    private static let most = 64
+    private static var taken = 0
+    private static var waiting = Deque<Gate>()
+
+    /// False when there was no turn in time.
+    static func take(within limit: Duration) async -> Bool {
+        guard taken == most else {
+            taken += 1
+            return true
+        }
+        let turn = Gate()
+        waiting.append(turn)
+        await turn.wait(atMost: limit)
+        if !turn.isOpen { waiting.removeAll { $0 === turn } }
+        return turn.isOpen
+    }
+
+    static func giveBack() {
+        // To the next who waits, so that none who comes later is before him.
+        if let next = waiting.popFirst() { next.open() } else { taken -= 1 }
+    }
 }
 
 @LoopActor
