@@ -96,6 +96,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_cut_changed(self, _, size):
         self.cut(size, {"version": 2})
 
+    def do_cut_shrunk(self, _, size):
+        self.cut(size, {}) if self.is_first else self.file(size // 4, version=2)
+
     def do_cut_lying(self, _, size):
         self.cut(size, {"shift": 1} if "Range" in self.headers else {})
 
@@ -139,12 +142,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def do_loop(self, rest, _):
-        self.redirect("/loop/" + rest)
+    def do_loop(self, _rest, _size):
+        self.redirect(self.path)
 
     def do_hops(self, rest, _):
         count, _, name = rest.partition("/")
-        self.redirect(f"/hops/{int(count) - 1}/{name}" if int(count) > 1 else f"/file/{name}")
+        self.redirect(f"../{int(count) - 1}/{name}" if int(count) > 1 else f"../../file/{name}")
 
     def do_to(self, rest, _):
         self.redirect(urllib.parse.unquote(rest.partition("/")[0]))
