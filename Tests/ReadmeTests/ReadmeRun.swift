@@ -5,6 +5,8 @@ import TestSupport
 struct ReadmeRun {
     /// Starts what serves a database; returns when it is ready.
     var serve: (TestDatabase) async throws -> DaemonProcess?
+    /// What stands in the README for what only a test has, such as the port of its mail server.
+    var replacements: [String: String] = [:]
     /// How long a block marked `eventually` may take.
     var patience = Duration.seconds(75)
 
@@ -55,15 +57,18 @@ struct ReadmeRun {
     }
 
     private func start(_ block: ReadmeBlock, for reader: Reader) async throws -> ProgramResult {
+        let text = replacements.reduce(block.text) { text, replacement in
+            text.replacing(replacement.key, with: replacement.value)
+        }
         let programs = reader.database.cluster.programs
         switch block.language {
         case .sql:
             return try await runProgram(
                 "\(programs)/psql", ["-X", "-v", "ON_ERROR_STOP=1"],
-                environment: reader.database.environment, stdin: block.text)
+                environment: reader.database.environment, stdin: text)
         case .shell:
             return try await runProgram(
-                "/bin/bash", ["-euo", "pipefail", "-c", "cd \"$FOLDER\"\n\(block.text)"],
+                "/bin/bash", ["-euo", "pipefail", "-c", "cd \"$FOLDER\"\n\(text)"],
                 environment: variables(of: reader))
         }
     }

@@ -8,13 +8,16 @@ import Testing
         let readme = try String(contentsOfFile: "/\(path)/README.md", encoding: .utf8)
         let blocks = try ReadmeBlock.all(in: readme)
         #expect(!blocks.isEmpty, "README.md shows no command")
-        let run = ReadmeRun { database in
+        let mail = try await TestServer("mail", ["plain"])
+        var run = ReadmeRun { database in
             let daemon = try DaemonProcess(
                 ["serve", "--name", "readme"], environment: database.environment, notify: true)
             try await daemon.waitForNotify("READY=1")
             return daemon
         }
+        run.replacements = ["'ServerPort', 25,": "'ServerPort', \(mail.port),"]
         try await run.run(blocks)
+        #expect(mail.lines("MAIL").count == 3)
         let skipped = blocks.compactMap { block in
             block.skipReason.map { "line \(block.line) \($0)" }
         }
