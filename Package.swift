@@ -30,6 +30,8 @@ let package = Package(
         .target(name: "CLinux"),
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(
+            name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
             name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
 
         // Pure rooms.
@@ -43,6 +45,9 @@ let package = Package(
             name: "Postgres", dependencies: ["Reactor", "Timing", "CLibpq", deque],
             swiftSettings: settings),
         .target(name: "Programs", dependencies: ["Reactor", "CLinux"], swiftSettings: settings),
+        .target(
+            name: "Transfers", dependencies: ["Reactor", "Timing", "CCurl"],
+            swiftSettings: settings),
         .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: settings),
         .target(
             name: "TimetableSchema", path: "sql",
@@ -59,7 +64,7 @@ let package = Package(
         .target(
             name: "Timetable",
             dependencies: [
-                "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Systemd",
+                "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Transfers", "Systemd",
                 "TimetableSchema", logging, deque,
             ],
             swiftSettings: settings),
@@ -74,7 +79,7 @@ let package = Package(
         // What several tests need: a private PostgreSQL, a running daemon, awaited conditions.
         .target(
             name: "TestSupport", dependencies: ["Timing", "Reactor", "CLinux"],
-            path: "Tests/TestSupport", swiftSettings: settings),
+            path: "Tests/TestSupport", exclude: ["Servers"], swiftSettings: settings),
         .executableTarget(
             name: "carillon-bench",
             dependencies: ["TestSupport", "Postgres", "Reactor", "Timing", "Scheduling"],
@@ -100,6 +105,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ProgramsTests", dependencies: ["Programs", "Reactor", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "TransfersTests", dependencies: ["Transfers", "Reactor", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "SystemdTests", dependencies: ["Systemd", "TestSupport"],

@@ -13,7 +13,7 @@ extension Rule {
         Reactor: Timing CLinux Glibc DequeModule Synchronization
         Postgres: Reactor Timing CLibpq Glibc DequeModule FoundationEssentials
         Programs: Reactor Timing CLinux Glibc DequeModule
-        Transfers: Reactor Timing CCurl Glibc
+        Transfers: Reactor Timing CCurl Glibc Synchronization
         Systemd: CSystemd CLinux Glibc
         """
 
