@@ -27,6 +27,9 @@ public struct Download: Equatable, Sendable {
 
     private func fetch(_ control: TransferControl) throws(TransferError) -> DownloadedFile {
         let remote = try RemoteFile(url)
+        guard !folder.utf8.contains(0), authorities?.utf8.contains(0) != true else {
+            throw TransferError(.invalid, "a path can't hold a NUL")
+        }
         do throws(TransferError) {
             return try Fetch(self, remote, control).run()
         } catch {
