@@ -2,19 +2,24 @@ internal import Reactor
 
 extension ChainRunner {
     /// Runs a built-in with one row of parameters.
-    func runBuiltIn(_ element: Element, _ parameter: Parameter?) async throws(TaskFailure) {
+    func runBuiltIn(
+        _ element: Element, _ parameter: Parameter?, _ execution: inout Execution
+    ) async throws(TaskFailure) {
         switch element.script {
         case "NoOp":
             break
         case "Sleep":
             try await sleep(parameter)
         case "Log":
-            context.log.addLine("USER", parameter?.json ?? "null")
-        case "SendMail", "Download":
-            throw TaskFailure("the built-in \(element.script) is not part of this version yet")
+            context.log.addLine("USER", parameter?.redacted ?? "null")
+        case "SendMail":
+            try await sendMail(parameter, &execution)
+        case "Download":
+            try await download(parameter, &execution)
         default:
             throw TaskFailure(
-                "there is no built-in '\(element.script)'; there are NoOp, Sleep and Log")
+                "there is no built-in '\(element.script)'; "
+                    + "there are NoOp, Sleep, Log, SendMail and Download")
         }
     }
 
@@ -24,7 +29,7 @@ extension ChainRunner {
         else {
             throw TaskFailure(
                 "the parameter of Sleep must be a number of seconds, from 0 to 1000000000; "
-                    + "this is \(parameter?.json ?? "none")")
+                    + "this is \(parameter?.redacted ?? "none")")
         }
         let done = Gate()
         let timer = EventLoop.shared.after(.seconds(seconds)) { done.open() }

@@ -120,7 +120,7 @@ final class ChainRunner {
         _ element: Element, _ parameter: Parameter?, isFinal: Bool
     ) async throws(TaskFailure) {
         context.logger.debug(
-            "executing task: \(element.name) \(element.kind.rawValue) \(parameter?.json ?? "[]")",
+            "executing task: \(element.name) \(element.kind.rawValue) \(parameter?.redacted ?? "[]")",
             metadata: metadata)
         var execution = Execution(
             run: run.id, config: run.config, element: element, parameter: parameter, began: .now(),
@@ -132,7 +132,7 @@ final class ChainRunner {
             case .program:
                 try await runProgram(element, parameter, &execution)
             case .builtIn:
-                try await runBuiltIn(element, parameter)
+                try await runBuiltIn(element, parameter, &execution)
             }
             execution.returnCode = execution.returnCode ?? 0
             execution.ended = .now()

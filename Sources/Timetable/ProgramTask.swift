@@ -64,7 +64,7 @@ extension ChainRunner {
         guard let values = parameter.values else {
             throw TaskFailure(
                 "the parameter of a program must be a JSON array of its arguments; "
-                    + "this is a JSON \(parameter.type): \(parameter.json)")
+                    + "this is a JSON \(parameter.type): \(parameter.redacted)")
         }
         var arguments: [String] = []
         for value in values {

@@ -222,7 +222,7 @@ extension Execution {
             batch.map(\.ended.microseconds).arrayLiteral,
             texts { $0.returnCode.map(String.init) }, texts { $0.pid.map(String.init) },
             batch.map(\.run).arrayLiteral, texts(\.output), texts(\.error), texts(\.sqlstate),
-            texts { $0.parameter?.json },
+            texts { $0.parameter?.redacted },
         ]
     }
 }

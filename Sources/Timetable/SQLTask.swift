@@ -94,7 +94,7 @@ extension ChainRunner {
         guard let values = parameter.values else {
             throw TaskFailure(
                 "the parameter of an SQL task must be a JSON array, one value for each $n; "
-                    + "this is a JSON \(parameter.type): \(parameter.json)")
+                    + "this is a JSON \(parameter.type): \(parameter.redacted)")
         }
         return values
     }

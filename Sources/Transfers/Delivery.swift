@@ -124,7 +124,7 @@ final class Delivery {
         var result = text
         let plain = Array("\0\(mail.user)\0\(mail.password)".utf8)
         for secret in [
-            mail.password, MailHeader.base64(Array(mail.password.utf8)), MailHeader.base64(plain),
+            mail.password, Base64.encode(Array(mail.password.utf8)), Base64.encode(plain),
         ] where secret.utf8.count >= 4 { result = result.replacing(secret, with: "***") }
         return result
     }

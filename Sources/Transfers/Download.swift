@@ -20,6 +20,11 @@ public struct Download: Equatable, Sendable {
         self.folder = folder
     }
 
+    /// Under which name the file will be there.
+    public func fileName() throws(TransferError) -> String {
+        try RemoteFile(url).name
+    }
+
     /// Starts it. An existing file of that name is replaced in the end, in one step, or untouched.
     @LoopActor public func start() -> Transfer<DownloadedFile> {
         Transfer { [self] control throws(TransferError) in try fetch(control) }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Reactor
 
 /// A mail to be handed to an SMTP server.
@@ -25,6 +26,8 @@ public struct Mail: Equatable, Sendable {
     /// Empty: no login.
     public var user = ""
     public var password = ""
+    /// In place of `password`: a file of which the first line is it.
+    public var passwordFile: String?
 
     public var from: MailAddress
     public var replyTo: MailAddress?
@@ -54,9 +57,29 @@ public struct Mail: Equatable, Sendable {
     /// Starts it. It is sent to all recipients, or to none.
     @LoopActor public func start() -> Transfer<MailReceipt> {
         Transfer { [self] control throws(TransferError) in
-            try check()
-            return try Delivery(self, control).run()
+            var mail = self
+            if let passwordFile { mail.password = try Self.firstLine(of: passwordFile) }
+            try mail.check()
+            return try Delivery(mail, control).run()
         }
+    }
+
+    private static func firstLine(of path: String) throws(TransferError) -> String {
+        guard !path.utf8.contains(0) else {
+            throw TransferError(.invalid, "a path can't hold a NUL")
+        }
+        // Not blocking: a pipe without a writer is no reason to wait for ever.
+        let number = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard number >= 0 else { throw .file("read", path, code: errno) }
+        let file = Descriptor(owning: number)
+        var bytes = [UInt8](repeating: 0, count: 4_096)
+        let count = unsafe read(file.number, &bytes, bytes.count)
+        guard count >= 0 else { throw .file("read", path, code: errno) }
+        let line = bytes[..<count].prefix { $0 != 0x0A && $0 != 0x0D }
+        guard !line.isEmpty else {
+            throw TransferError(.invalid, "no password in the first line of \(path)")
+        }
+        return String(decoding: line, as: UTF8.self)
     }
 
     private func check() throws(TransferError) {

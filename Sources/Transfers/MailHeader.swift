@@ -43,12 +43,12 @@ enum MailHeader {
         for scalar in text.unicodeScalars {
             let bytes = Array(String(scalar).utf8)
             if word.count + bytes.count > wordLength {
-                words.append("=?UTF-8?B?\(base64(word))?=")
+                words.append("=?UTF-8?B?\(Base64.encode(word))?=")
                 word = []
             }
             word += bytes
         }
-        words.append("=?UTF-8?B?\(base64(word))?=")
+        words.append("=?UTF-8?B?\(Base64.encode(word))?=")
         return words.joined(separator: "\r\n ")
     }
 
@@ -87,23 +87,5 @@ enum MailHeader {
         let day =
             unsafe "\(days[Int(parts.tm_wday)]), \(parts.tm_mday) \(months[Int(parts.tm_mon)])"
         return unsafe "\(day) \(parts.tm_year + 1900) \(clock) +0000"
-    }
-
-    static func base64(_ bytes: [UInt8]) -> String {
-        let alphabet = Array(
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-        var result: [UInt8] = []
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let three = Array(rest.prefix(3))
-            rest = rest.dropFirst(3)
-            let value = three.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - three.count))
-            for index in 0..<4 {
-                result.append(
-                    index <= three.count
-                        ? alphabet[value >> (18 - 6 * index) & 63] : UInt8(ascii: "="))
-            }
-        }
-        return String(decoding: result, as: UTF8.self)
     }
 }

@@ -13,11 +13,12 @@ struct Served {
 
     /// Starts a daemon on a database and waits until it is ready.
     static func on(
-        _ database: TestDatabase, name: String = "worker001", _ arguments: [String] = []
+        _ database: TestDatabase, name: String = "worker001", _ arguments: [String] = [],
+        environment: [String: String] = [:]
     ) async throws -> Served {
         let daemon = try DaemonProcess(
-            ["serve", "--name", name, "-v"] + arguments, environment: database.environment,
-            notify: true)
+            ["serve", "--name", name, "-v"] + arguments,
+            environment: database.environment.merging(environment) { $1 }, notify: true)
         try await daemon.waitForNotify("READY=1", within: .seconds(30))
         return Served(database: database, daemon: daemon)
     }

@@ -1,0 +1,156 @@
+/// A JSON value (RFC 8259), of a parameter: what PostgreSQL has already checked.
+enum JSON: Equatable {
+    case null
+    case boolean(Bool)
+    /// As it is written: no digit is lost.
+    case number(String)
+    case text(String)
+    case array([JSON])
+    /// In the order in which they are written.
+    case object([Member])
+
+    struct Member: Equatable {
+        let key: String
+        let value: JSON
+    }
+
+    /// For messages.
+    var kind: String {
+        switch self {
+        case .null: "null"
+        case .boolean: "a boolean"
+        case .number: "a number"
+        case .text: "a text"
+        case .array: "an array"
+        case .object: "an object"
+        }
+    }
+
+    /// Nil when the text is no JSON value, or nested deeper than 100.
+    init?(_ text: String) {
+        var reader = Reader(rest: Array(text.utf8)[...])
+        guard let value = reader.value(depth: 0) else { return nil }
+        reader.skipSpace()
+        guard reader.rest.isEmpty else { return nil }
+        self = value
+    }
+}
+
+private struct Reader {
+    private static let depthLimit = 100
+
+    var rest: ArraySlice<UInt8>
+
+    mutating func skipSpace() {
+        rest = rest.drop { [0x20, 0x09, 0x0A, 0x0D].contains($0) }
+    }
+
+    private mutating func take(_ byte: UInt8) -> Bool {
+        skipSpace()
+        guard rest.first == byte else { return false }
+        rest.removeFirst()
+        return true
+    }
+
+    mutating func value(depth: Int) -> JSON? {
+        guard depth < Self.depthLimit else { return nil }
+        skipSpace()
+        switch rest.first {
+        case UInt8(ascii: "{"): return object(depth: depth)
+        case UInt8(ascii: "["): return array(depth: depth)
+        case UInt8(ascii: "\""): return text().map(JSON.text)
+        default: return word()
+        }
+    }
+
+    private mutating func object(depth: Int) -> JSON? {
+        guard take(UInt8(ascii: "{")) else { return nil }
+        var members: [JSON.Member] = []
+        if take(UInt8(ascii: "}")) { return .object([]) }
+        repeat {
+            skipSpace()
+            guard let key = text(), take(UInt8(ascii: ":")), let value = value(depth: depth + 1)
+            else { return nil }
+            members.append(JSON.Member(key: key, value: value))
+        } while take(UInt8(ascii: ","))
+        return take(UInt8(ascii: "}")) ? .object(members) : nil
+    }
+
+    private mutating func array(depth: Int) -> JSON? {
+        guard take(UInt8(ascii: "[")) else { return nil }
+        var values: [JSON] = []
+        if take(UInt8(ascii: "]")) { return .array([]) }
+        repeat {
+            guard let value = value(depth: depth + 1) else { return nil }
+            values.append(value)
+        } while take(UInt8(ascii: ","))
+        return take(UInt8(ascii: "]")) ? .array(values) : nil
+    }
+
+    private mutating func word() -> JSON? {
+        let bytes = rest.prefix { byte in
+            switch byte {
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
+            default: "+-.".utf8.contains(byte)
+            }
+        }
+        rest = rest.dropFirst(bytes.count)
+        let word = String(decoding: bytes, as: UTF8.self)
+        switch word {
+        case "null": return .null
+        case "true": return .boolean(true)
+        case "false": return .boolean(false)
+        default:
+            let isNumber = bytes.first.map { $0 == 0x2D || 0x30...0x39 ~= $0 } ?? false
+            return isNumber && Double(word) != nil ? .number(word) : nil
+        }
+    }
+
+    private mutating func text() -> String? {
+        guard rest.first == UInt8(ascii: "\"") else { return nil }
+        rest.removeFirst()
+        var bytes: [UInt8] = []
+        while let byte = rest.popFirst() {
+            switch byte {
+            case UInt8(ascii: "\""): return String(decoding: bytes, as: UTF8.self)
+            case UInt8(ascii: "\\"):
+                guard let escaped = escape() else { return nil }
+                bytes += String(escaped).utf8
+            default: bytes.append(byte)
+            }
+        }
+        return nil
+    }
+
+    private mutating func escape() -> Unicode.Scalar? {
+        switch rest.popFirst() {
+        case UInt8(ascii: "\""): "\""
+        case UInt8(ascii: "\\"): "\\"
+        case UInt8(ascii: "/"): "/"
+        case UInt8(ascii: "b"): "\u{8}"
+        case UInt8(ascii: "f"): "\u{C}"
+        case UInt8(ascii: "n"): "\n"
+        case UInt8(ascii: "r"): "\r"
+        case UInt8(ascii: "t"): "\t"
+        case UInt8(ascii: "u"): codePoint()
+        default: nil
+        }
+    }
+
+    private mutating func codePoint() -> Unicode.Scalar? {
+        guard let first = fourDigits() else { return nil }
+        guard (0xD800..<0xDC00).contains(first) else { return Unicode.Scalar(first) }
+        // Half of a pair in UTF-16.
+        guard rest.popFirst() == UInt8(ascii: "\\"), rest.popFirst() == UInt8(ascii: "u"),
+            let second = fourDigits(), (0xDC00..<0xE000).contains(second)
+        else { return nil }
+        return Unicode.Scalar(0x10000 + (first - 0xD800) << 10 + (second - 0xDC00))
+    }
+
+    private mutating func fourDigits() -> UInt32? {
+        let digits = rest.prefix(4)
+        rest = rest.dropFirst(4)
+        guard digits.count == 4, digits.first != UInt8(ascii: "+") else { return nil }
+        return UInt32(String(decoding: digits, as: UTF8.self), radix: 16)
+    }
+}
