@@ -139,12 +139,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def do_loop(self, rest, _):
-        self.redirect("/loop/" + rest)
+    def do_loop(self, _rest, _size):
+        self.redirect(self.path)
 
     def do_hops(self, rest, _):
         count, _, name = rest.partition("/")
-        self.redirect(f"/hops/{int(count) - 1}/{name}" if int(count) > 1 else f"/file/{name}")
+        self.redirect(f"../{int(count) - 1}/{name}" if int(count) > 1 else f"../../file/{name}")
 
     def do_to(self, rest, _):
         self.redirect(urllib.parse.unquote(rest.partition("/")[0]))
