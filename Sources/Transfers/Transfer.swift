@@ -9,7 +9,7 @@ internal import Timing
 @LoopActor
 public final class Transfer<Value: Sendable> {
     /// How long after `cancel` the thread is waited for: a disk may hold it in a system call.
-    private static var patience: Duration { .milliseconds(200) }
+    private static var patience: Duration { .milliseconds(500) }
 
     private let control = TransferControl()
     private let ended = Gate()
@@ -42,7 +42,9 @@ public final class Transfer<Value: Sendable> {
     /// download is left, which takes its name.
     public func cancel() {
         guard outcome == nil, control.cancel() else { return }
-        _ = EventLoop.shared.after(Self.patience) { [self] in finish(.failure(.cancelled)) }
+        _ = EventLoop.shared.after(Self.patience) { [self] in
+            finish(.failure(TransferError(.cancelled, "cancelled, and still held by the system")))
+        }
     }
 
     private func finish(_ outcome: Result<Value, TransferError>) {
