@@ -21,6 +21,8 @@ internal import Glibc
     var onBody: ((UnsafeRawBufferPointer) throws(TransferError) -> Void)?
     /// The last final line of a reply of FTP or SMTP, such as `550 No such file`.
     private(set) var lastReply = ""
+    /// What is answered to QUIT says nothing about the transfer.
+    private var hasQuit = false
     /// Sees each of these.
     var onReply: ((String) -> Void)?
     /// Sees each line of the dialogue that we send; only for protocols that have one.
@@ -205,7 +207,7 @@ internal import Glibc
     fileprivate func hear(line: UnsafeRawBufferPointer) {
         // RFC 959 and RFC 5321: a line before the last has a hyphen after the code.
         let digits = unsafe line.prefix(3)
-        guard line.count >= 3, unsafe digits.allSatisfy({ 0x30...0x39 ~= $0 }),
+        guard !hasQuit, line.count >= 3, unsafe digits.allSatisfy({ 0x30...0x39 ~= $0 }),
             unsafe line.count == 3 || line[3] != UInt8(ascii: "-")
         else { return }
         let text = unsafe String(decoding: line, as: UTF8.self)
@@ -217,7 +219,10 @@ internal import Glibc
         let line = unsafe String(decoding: command, as: UTF8.self)
         onCommand?(line)
         // Politeness that needs no answer: all that mattered has been answered before.
-        if line == "QUIT\r\n" { control.stopReading() }
+        if line == "QUIT\r\n" {
+            hasQuit = true
+            control.stopReading()
+        }
     }
 
     fileprivate var isCancelled: Bool { control.isCancelled }

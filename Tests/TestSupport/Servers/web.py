@@ -96,6 +96,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_cut_changed(self, _, size):
         self.cut(size, {"version": 2})
 
+    def do_cut_shrunk(self, _, size):
+        self.cut(size, {}) if self.is_first else self.file(size // 4, version=2)
+
     def do_cut_lying(self, _, size):
         self.cut(size, {"shift": 1} if "Range" in self.headers else {})
 
