@@ -25,7 +25,7 @@ struct CancelTests {
             }
         }
         #expect(error?.kind == .cancelled)
-        #expect(took < .seconds(1))
+        #expect(took < .seconds(2))
         // The server too sees the end of its connection.
         if mode != "flood", mode != "cut-stuck" {
             try await web.process.waitForLine(containing: "GONE /\(mode)/a")
@@ -38,16 +38,17 @@ struct CancelTests {
         try await onTestLoop {
             var download = Download(
                 url: "http://127.0.0.1:\(web.port)/silent/a", folder: folder.path)
-            download.stallTimeout = .seconds(1)
+            download.stallTimeout = .seconds(3)
             let transfer = download.start()
             var worst = Duration.zero
-            for _ in 0..<40 {
+            let first = ContinuousClock.now
+            while ContinuousClock.now - first < .seconds(2) {
                 let began = ContinuousClock.now
                 try await EventLoop.shared.sleep(for: .milliseconds(20))
                 worst = max(worst, ContinuousClock.now - began - .milliseconds(20))
             }
             // Far less than what the server takes; other tests have the processor too.
-            #expect(worst < .milliseconds(500))
+            #expect(worst < .milliseconds(1_500))
             await #expect(throws: TransferError.self) { try await transfer.result() }
         }
     }

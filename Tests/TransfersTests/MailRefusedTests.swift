@@ -66,20 +66,20 @@ struct MailRefusedTests {
     @Test func aSilentServerIsLeft() async throws {
         let server = try await MailServer("silent")
         var mail = try server.mail()
-        mail.connectTimeout = .seconds(1)
+        mail.connectTimeout = .seconds(3)
         let silent = mail
         try await onTestLoop {
             let began = ContinuousClock.now
             let transfer = silent.start()
             try await EventLoop.shared.sleep(for: .milliseconds(100))
             // On time although the server says nothing; other tests have the processor too.
-            #expect(ContinuousClock.now - began < .milliseconds(600))
+            #expect(ContinuousClock.now - began < .milliseconds(1_500))
             do throws(TransferError) {
                 _ = try await transfer.result()
                 Issue.record("a silent server took a mail")
             } catch {
                 #expect(error.kind == .timedOut)
-                #expect(ContinuousClock.now - began >= .milliseconds(900))
+                #expect(ContinuousClock.now - began >= .milliseconds(2_900))
             }
         }
     }
@@ -100,7 +100,7 @@ struct MailRefusedTests {
                 #expect(error.kind == .cancelled)
                 #expect(error.message.contains("is not known") == isUncertain)
             }
-            #expect(ContinuousClock.now - began < .seconds(1))
+            #expect(ContinuousClock.now - began < .seconds(2))
         }
     }
 
