@@ -12,13 +12,13 @@ public import Reactor
     public typealias Outcome = Result<[Rows], PostgresError>
 
     /// One answer that the server still owes.
-    private enum Expected {
+    enum Expected {
         case preparation(of: String)
         /// Of a statement by its name, or of one that is sent as it is.
         case execution(isByName: Bool)
     }
 
-    private struct Pending {
+    struct Pending {
         let id: UInt64
         var expected: Deque<Expected>
         var rows: [Rows] = []
@@ -27,14 +27,15 @@ public import Reactor
         var answer: @LoopActor (Outcome) -> Void
     }
 
-    private let connection: OpaquePointer
-    private var registration: Registration?
-    private var pending = Deque<Pending>()
+    let connection: OpaquePointer
+    var registration: Registration?
+    var pending = Deque<Pending>()
     private var lastBatch: UInt64 = 0
-    private var prepared = PreparedStatements()
-    private var script: Script?
+    var prepared = PreparedStatements()
+    var script: Script?
+    var copy: Copy?
     /// What libpq handed over in the middle of its parsing, to be told after it.
-    private var notices = Deque<(severity: String, message: String)>()
+    var notices = Deque<(severity: String, message: String)>()
     /// The server's own word about the end of the session.
     private var fatal: PostgresError?
 
@@ -111,7 +112,7 @@ public import Reactor
 
     /// True when nothing is under way.
     public var isIdle: Bool {
-        pending.isEmpty && script == nil
+        pending.isEmpty && script == nil && copy == nil
     }
 
     /// Runs `commands` as one batch and returns the result of each.
@@ -144,7 +145,8 @@ public import Reactor
         answer: @escaping @LoopActor (Outcome) -> Void
     ) {
         if let ended { return answer(.failure(ended)) }
-        precondition(script == nil, "a script is under way on this connection")
+        precondition(
+            script == nil && copy == nil, "a script or COPY has this connection for itself")
         for command in commands {
             if let refusal = command.refusal { return answer(.failure(refusal)) }
         }
@@ -195,31 +197,13 @@ public import Reactor
         }
     }
 
-    /// Asks the server to cancel what this session does. Does not wait; a statement that is
-    /// cancelled fails with 57014.
-    ///
-    /// A cancel request needs neither a free session nor a password. PQcancel(3) blocks, so it has
-    /// a thread of its own for as long as it takes.
-    public func requestCancel() {
-        guard ended == nil, let request = unsafe PQgetCancel(connection) else { return }
-        let started = unsafe startThread(UnsafeMutableRawPointer(request), Self.cancel)
-        if !started { unsafe PQfreeCancel(request) }
-    }
-
-    private nonisolated static let cancel: ThreadBody = { request in
-        guard let request = unsafe request.map({ OpaquePointer($0) }) else { return nil }
-        // When even this fails, the session's own deadline or end remains.
-        var text = [CChar](repeating: 0, count: 256)
-        unsafe PQcancel(request, &text, Int32(text.count))
-        unsafe PQfreeCancel(request)
-        return nil
-    }
-
     // MARK: Answers
 
-    private func service(_ ready: Interest) {
-        if ready.contains(.readable) {
+    func service(_ ready: Interest) {
+        let isUnasked = copy?.phase == .taking && hasUnreadInput
+        if ready.contains(.readable) || isUnasked {
             let isAlive = unsafe PQconsumeInput(connection) == 1
+            if !isAlive { noteLoss() } else if isUnasked { noteUnaskedInput() }
             consume()
             if ended == nil, !isAlive { return lose(unsafe .from(connection: connection)) }
         }
@@ -227,17 +211,25 @@ public import Reactor
     }
 
     /// Takes in all that has arrived, also from a connection that has broken meanwhile.
-    private func consume() {
-        if script != nil { consumeScript() } else { consumeResults() }
+    func consume() {
+        if script != nil {
+            consumeScript()
+        } else if let copy {
+            consume(copy)
+        } else {
+            consumeResults()
+        }
         deliverNotifications()
         deliverNotices()
     }
 
-    private func flush() {
+    func flush() {
         guard ended == nil else { return }
         switch unsafe PQflush(connection) {
-        case 0: registration?.wait(for: .readable)
-        case 1: registration?.wait(for: [.readable, .writable])
+        case 0:
+            registration?.wait(for: readingInterest)
+            copy?.room.open()
+        case 1: registration?.wait(for: readingInterest.union(.writable))
         default:
             // What the server said before it closed tells why.
             consume()
@@ -292,7 +284,7 @@ public import Reactor
         }
     }
 
-    private func failure(of rows: Rows) -> PostgresError {
+    func failure(of rows: Rows) -> PostgresError {
         guard rows.endsSession else { return rows.failure }
         let failure = rows.failure.asEnd
         fatal = failure
@@ -305,7 +297,7 @@ public import Reactor
         batch.answer(batch.failure.map { .failure($0) } ?? .success(batch.rows))
     }
 
-    private func deliverNotices() {
+    func deliverNotices() {
         while ended == nil, !notices.isEmpty {
             let (severity, message) = notices.removeFirst()
             onNotice?(severity, message)
@@ -322,100 +314,6 @@ public import Reactor
         }
     }
 
-    // MARK: Scripts
-
-    private struct Script {
-        var rows: [Rows] = []
-        var failure: PostgresError?
-        var deadline: EventLoop.TimerID?
-        var answer: @LoopActor (Outcome) -> Void
-    }
-
-    /// Runs any number of statements in one string by the simple protocol; nothing else may be
-    /// under way. Returns the result of each.
-    ///
-    /// COPY from or to the client fails with an error of kind `unsupported`.
-    public func runScript(
-        _ sql: String, deadline: Duration? = nil
-    ) async throws(PostgresError) -> [Rows] {
-        let outcome = await withCheckedContinuation { continuation in
-            sendScript(sql, deadline: deadline) { continuation.resume(returning: $0) }
-        }
-        return try outcome.get()
-    }
-
-    private func sendScript(
-        _ sql: String, deadline: Duration?, answer: @escaping @LoopActor (Outcome) -> Void
-    ) {
-        if let ended { return answer(.failure(ended)) }
-        precondition(isIdle, "a script needs the connection for itself")
-        guard !sql.utf8.contains(0) else { return answer(.failure(.holdsNUL)) }
-        guard unsafe PQexitPipelineMode(connection) == 1,
-            unsafe PQsendQuery(connection, sql) == 1
-        else {
-            return lose(unsafe .from(connection: connection), alsoAnswer: answer)
-        }
-        script = Script(answer: answer)
-        script?.deadline = deadline.map { limit in
-            EventLoop.shared.after(limit) { [weak self] in
-                self?.lose(
-                    PostgresError(.timedOut, "no answer from the server within \(limit)"))
-            }
-        }
-        flush()
-    }
-
-    private func consumeScript() {
-        while ended == nil, script != nil, unsafe PQisBusy(connection) == 0 {
-            guard let result = unsafe PQgetResult(connection) else { return finishScript() }
-            let rows = unsafe Rows(owning: result)
-            deliverNotices()
-            guard ended == nil else { return }
-            switch rows.status {
-            case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
-                if rows.dropsPreparedStatements { prepared.forgetAll() }
-                script?.rows.append(rows)
-            case PGRES_COPY_IN, PGRES_COPY_BOTH:
-                refuseCopy("FROM STDIN")
-                unsafe PQputCopyEnd(connection, "COPY FROM STDIN is not possible in a task")
-            case PGRES_COPY_OUT:
-                refuseCopy("TO STDOUT")
-                guard drainCopy() else { return }
-            default:
-                let failure = failure(of: rows)
-                if script?.failure == nil { script?.failure = failure }
-            }
-        }
-    }
-
-    private func refuseCopy(_ direction: String) {
-        guard script?.failure == nil else { return }
-        script?.failure = PostgresError(
-            .unsupported, "COPY \(direction) is not possible in a task",
-            hint: "use COPY with a file on the server, or a built-in that copies")
-    }
-
-    /// Throws away what COPY TO STDOUT sends; false when more is to come.
-    private func drainCopy() -> Bool {
-        while true {
-            var buffer: UnsafeMutablePointer<CChar>?
-            let length = unsafe PQgetCopyData(connection, &buffer, 1)
-            unsafe PQfreemem(buffer)
-            if length == 0 { return false }
-            if length < 0 { return true }
-        }
-    }
-
-    private func finishScript() {
-        guard let done = script else { return }
-        script = nil
-        if let deadline = done.deadline { EventLoop.shared.cancelTimer(deadline) }
-        guard unsafe PQenterPipelineMode(connection) == 1 else {
-            return lose(unsafe .from(connection: connection), alsoAnswer: done.answer)
-        }
-        done.answer(done.failure.map { .failure($0) } ?? .success(done.rows))
-    }
-
     // MARK: Ending
 
     /// Ends the session; what is under way fails. May be called again.
@@ -423,7 +321,7 @@ public import Reactor
         lose(PostgresError(.connection, "the connection was closed"))
     }
 
-    private func lose(
+    func lose(
         _ error: PostgresError, alsoAnswer: (@LoopActor (Outcome) -> Void)? = nil
     ) {
         guard ended == nil else {
@@ -446,6 +344,10 @@ public import Reactor
             script = nil
             if let deadline = done.deadline { EventLoop.shared.cancelTimer(deadline) }
             done.answer(.failure(done.failure?.asEnd ?? error))
+        }
+        if let done = copy {
+            copy = nil
+            done.finish(done.failure?.asEnd ?? error)
         }
         alsoAnswer?(.failure(error))
         let onEnd = self.onEnd

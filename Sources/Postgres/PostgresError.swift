@@ -11,6 +11,8 @@ public struct PostgresError: Error, Sendable, Equatable, CustomStringConvertible
         case timedOut
         /// Something that this client does not do, such as COPY from the client's side.
         case unsupported
+        /// What takes the data of a COPY on our side failed, so the COPY was ended.
+        case aborted
     }
 
     public let kind: Kind
