@@ -202,8 +202,8 @@ public import Reactor
     // MARK: Answers
 
     func service(_ ready: Interest) {
-        if ready.contains(.readable) {
-            let isUnasked = copy?.phase == .taking && hasUnreadInput
+        let isUnasked = copy?.phase == .taking && hasUnreadInput
+        if ready.contains(.readable) || isUnasked {
             let isAlive = unsafe PQconsumeInput(connection) == 1
             if !isAlive { noteLoss() } else if isUnasked { noteUnaskedInput() }
             consume()

@@ -144,8 +144,14 @@ extension Connection {
         copy.phase = .ending
         copy.forgetDoubt()
         copy.room.open()
-        if unsafe PQputCopyEnd(connection, reason) != 1 { consume() }
-        flush()
+        // What fails here, the result tells. It may have been read already, while libpq sent, so
+        // that the socket is silent; but whoever calls us may be in the middle of a result.
+        unsafe PQputCopyEnd(connection, reason)
+        _ = EventLoop.shared.after(.zero) { [weak self] in
+            guard let self, ended == nil else { return }
+            consume()
+            flush()
+        }
     }
 
     /// Whether bytes of the server wait in the socket.

@@ -92,6 +92,7 @@ public final class Daemon {
             timer?.cancel()
         }
         guard try await startEmbedded() else { return }
+        watchZones()
         await withDiscardingTaskGroup { group in
             // The log outlives everything else: it is closed when all others are done.
             group.addTask { await self.log.run() }
@@ -187,6 +188,19 @@ public final class Daemon {
 
     /// Less is the time between the two readings, or made up for by the next answer.
     private static let leastStep: Int64 = 100_000
+
+    private func watchZones() {
+        zones.watch { [unowned self] names in
+            guard !names.isEmpty else { return logger.debug("zone files changed, but none in use") }
+            logger.notice(
+                "new rules of \(names.joined(separator: ", ")); all fire times are looked at again")
+            changes.everything = true
+            readChanges()
+        } unwatched: { [unowned self] error in
+            logger.warning(
+                "zone files can't be watched (\(error)); when they change, send SIGHUP")
+        }
+    }
 
     private func received(_ signal: Int32) {
         switch signal {

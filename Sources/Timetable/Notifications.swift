@@ -135,6 +135,7 @@ extension Daemon {
                 handle(.requested(Self.requests(open)))
                 handle(.complete)
                 logger.debug("read all configs: \(planner.configCount) schedules")
+                updateStatus()
                 return
             }
             let rows = try await link.control.run(

@@ -114,6 +114,20 @@ struct ChainTests {
         #expect(try await served.run(next) == "CHAIN_DONE||")
     }
 
+    /// With values it goes by the protocol that can't leave COPY: the server refuses it before.
+    @Test(arguments: ["COPY t FROM STDIN", "COPY (SELECT $1::text) TO STDOUT"])
+    func copyWithParametersFailsWithAReason(script: String) async throws {
+        let served = try await Served.fresh("chain", ["--sql-connections", "1"])
+        try await served.psql("CREATE TABLE t (x integer)")
+        let config = try await served.addConfig("copy", [("SQL", script)])
+        #expect(
+            try await served.run(config, "'[[1]]'")
+                == "CHAIN_FAILED|bind message supplies 1 parameters, but prepared statement \"\" "
+                + "requires 0|08P01")
+        let next = try await served.addConfig("next", [("SQL", "SELECT 1")])
+        #expect(try await served.run(next) == "CHAIN_DONE||")
+    }
+
     @Test func whatATaskSetsDoesNotReachTheNextRun() async throws {
         let served = try await Served.fresh("chain", ["--sql-connections", "1"])
         try await served.psql("CREATE ROLE other_\(served.database.name)")
