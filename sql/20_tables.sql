@@ -233,11 +233,14 @@ CREATE TABLE timetable.worker (
     pid integer NOT NULL,
     version text NOT NULL,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    seen_at timestamptz
+    seen_at timestamptz,
+    claimed_until timestamptz
 );
 COMMENT ON TABLE timetable.worker IS 'One row for each daemon that ever served this database';
 COMMENT ON COLUMN timetable.worker.seen_at IS
-    'When it last proved to serve; until then it claimed what was due. NULL: it never served';
+    'When it last proved to serve. NULL: it never served';
+COMMENT ON COLUMN timetable.worker.claimed_until IS
+    'Until then it claimed all that was due and it knew of';
 
 CREATE TABLE timetable.worker_backend (
     client_name text NOT NULL

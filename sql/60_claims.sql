@@ -84,7 +84,7 @@ END $$;
 -- only once in a call, since its runs are counted before any of them begins.
 -- outcome: STARTED, ours now; SKIPPED, ours and recorded as not run; WAITING, ours, with a request
 -- that resumes it; TAKEN, another's; EARLY, the instant lies ahead of the database's clock; GONE,
--- no such live config.
+-- no such live config for this worker.
 CREATE FUNCTION timetable.claim_fires(
     configs bigint[], fires bigint[], worker text,
     OUT config bigint, OUT fire bigint, OUT outcome text, OUT run bigint, OUT clock bigint
@@ -120,7 +120,8 @@ BEGIN
             timestamptz 'epoch' + f.fire * interval '1 microsecond' AS instant,
             c.chain_id, c.overlap,
             CASE
-                WHEN c.live IS NOT TRUE OR c.chain_id IS NULL THEN 'GONE'
+                WHEN c.live IS NOT TRUE OR c.chain_id IS NULL OR c.client_name <> worker
+                    THEN 'GONE'
                 WHEN f.fire > extract(epoch FROM clock_timestamp()) * 1000000 THEN 'EARLY'
                 ELSE 'STARTED'
             END AS verdict,

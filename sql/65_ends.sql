@@ -164,27 +164,77 @@ BEGIN
         NULL, worker) AS e;
 END $$;
 
--- Gives back the claims whose answers were lost with a connection: the daemon knows all the runs
--- that it began, so that the others never began and may be claimed again.
-CREATE FUNCTION timetable.release_claims(worker text, known bigint[]) RETURNS SETOF bigint
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    WITH lost AS (
-        SELECT r.run_status, r.run_request, r.attempt, (
-            SELECT max(q.run_request) FROM timetable.run_request q
-            WHERE q.resumes = r.run_status) AS resumption
+-- The claims whose answers were lost with a connection: the daemon knows all the runs that it began,
+-- so that the others never began.
+--
+-- Most are given back, to be claimed again or found as missed; a run that was resumed waits again.
+-- Not so a fire that nobody would look for, since later ones of its config were claimed or its
+-- schedule has changed: it was missed, unless it may still run now. Those are returned, still under
+-- way, to be adopted by the daemon.
+CREATE FUNCTION timetable.release_claims(
+    worker text, known bigint[], OUT run bigint, OUT config bigint
+) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH lost AS MATERIALIZED (
+        SELECT r.run_status, r.chain_execution_config, r.run_request, r.scheduled_for, (
+                SELECT max(q.run_request) FROM timetable.run_request q
+                WHERE q.resumes = r.run_status) AS resumption,
+            c.live AND coalesce(c.scheduled_since <= r.scheduled_for, true) AND (
+                c.schedule ~* '^\s*@(after|reboot)'
+                OR c.misfire = 'ALL'
+                    AND r.scheduled_for >= clock_timestamp() - c.misfire_window) AS may_run,
+            c.live AND coalesce(c.scheduled_since <= r.scheduled_for, true)
+                AND NOT coalesce(c.schedule, '') ~* '^\s*@(after|reboot)'
+                AND NOT EXISTS (
+                    SELECT FROM timetable.run_status later
+                    WHERE later.chain_execution_config = r.chain_execution_config
+                        AND later.scheduled_for > r.scheduled_for
+                        AND NOT (later.execution_status = 'STARTED'
+                            AND later.client_name = worker AND later.run_status <> ALL (known))
+                ) AS is_latest
         FROM timetable.run_status r
+        LEFT JOIN timetable.chain_execution_config c
+            ON c.chain_execution_config = r.chain_execution_config
         WHERE r.execution_status = 'STARTED' AND r.client_name = worker
             AND r.run_status <> ALL (known)
-    ), forgotten AS (
-        DELETE FROM timetable.run_status r USING lost
-        WHERE r.run_status = lost.run_status AND lost.resumption IS NULL
+    ), given_back AS (
+        DELETE FROM timetable.run_status r USING lost l
+        WHERE r.run_status = l.run_status AND l.resumption IS NULL
+            AND (l.scheduled_for IS NULL OR l.is_latest)
     ), waiting AS (
         UPDATE timetable.run_status r
         SET execution_status = 'WAITING', attempt = r.attempt - 1
-        FROM lost WHERE r.run_status = lost.run_status AND lost.resumption IS NOT NULL
+        FROM lost l WHERE r.run_status = l.run_status AND l.resumption IS NOT NULL
     ), reopened AS (
         UPDATE timetable.run_request q SET claimed_at = NULL
-        FROM lost WHERE q.run_request = coalesce(lost.resumption, lost.run_request)
+        FROM lost l WHERE q.run_request = coalesce(l.resumption, l.run_request)
+    ), missed AS (
+        UPDATE timetable.run_status r
+        SET execution_status = 'MISSED', finished = clock_timestamp(),
+            missed_count = 1, missed_until = r.scheduled_for,
+            reason = 'its claim was lost with the connection'
+        FROM lost l
+        WHERE r.run_status = l.run_status AND l.resumption IS NULL
+            AND l.scheduled_for IS NOT NULL
+            AND l.is_latest IS NOT TRUE AND l.may_run IS NOT TRUE
     )
-    SELECT lost.run_status FROM lost
-$$;
+    SELECT l.run_status, l.chain_execution_config FROM lost l
+    WHERE l.resumption IS NULL AND l.scheduled_for IS NOT NULL
+        AND l.is_latest IS NOT TRUE AND l.may_run;
+END $$;
+
+-- Takes up runs that were claimed by this worker and never began, as if they were claimed now.
+CREATE FUNCTION timetable.adopt_runs(runs bigint[], worker text, OUT run bigint, OUT config bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    UPDATE timetable.run_status r
+    SET started = clock_timestamp(), last_status_update = clock_timestamp()
+    WHERE r.run_status = ANY (runs) AND r.execution_status = 'STARTED' AND r.client_name = worker
+    RETURNING r.run_status, r.chain_execution_config;
+END $$;

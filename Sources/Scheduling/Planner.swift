@@ -101,8 +101,11 @@ public struct Planner: Sendable {
     /// The next fire of one config, or nil.
     public func nextFire(of config: Int64) -> WallInstant? { fires[config] }
 
-    /// Up to here all that was due has been given out to be claimed, recorded or looked up.
-    public var givenOutThrough: WallInstant { takenThrough }
+    /// Up to here all that was due has been given out to be claimed, recorded or looked up; nil
+    /// while nothing is, or some of it still waits.
+    public var givenOutThrough: WallInstant? {
+        isClaiming && lookingUp.isEmpty ? takenThrough : nil
+    }
 
     /// Since when a known config is scheduled.
     public func scheduledSince(of config: Int64) -> WallInstant? {

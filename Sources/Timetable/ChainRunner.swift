@@ -12,6 +12,9 @@ struct RunContext {
     let log: RunLog
     let logger: Logger
     let settings: Settings
+    /// Whether the ends of a config's runs have to be told to all: by now, since it may have become
+    /// `@after` after the claim.
+    let wakes: @LoopActor (Int64) -> Bool
     /// Asks the daemon to end, after the runs under way.
     let shutDown: @LoopActor () -> Void
 }

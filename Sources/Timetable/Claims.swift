@@ -22,7 +22,7 @@ extension Daemon {
         guard let link else { return }  // connecting looks at what is late
         let configs = batch.map(\.config).arrayLiteral
         let sent = WallInstant.now()
-        link.claims.send(
+        link.ask(
             [
                 Command(
                     Statements.claimFires,
@@ -40,7 +40,6 @@ extension Daemon {
 
     private func claimed(_ rows: Rows, _ work: [Int64: Run]) {
         var early: [Fire] = []
-        var gone: [Int64] = []
         var notRun: [Int64] = []
         var won: [(instant: Int64, run: Run)] = []
         for row in 0..<rows.count {
@@ -63,19 +62,46 @@ extension Daemon {
                 early.append(
                     Fire(config: config, instant: WallInstant(microseconds: instant)))
             case "GONE":
-                gone.append(config)
+                // Now; when this is read it may be back already.
+                changes.add(configs: [config])
             default:
                 // TAKEN: another worker runs it; WAITING: a request resumes it.
                 notRun.append(config)
+                // Or it was skipped, and no end of a run will tell of it.
+                if planner.isAfter(config) { changes.add(configs: [config]) }
             }
         }
         won.sort { ($0.instant, $0.run.id) < ($1.instant, $1.run.id) }
         ready.append(contentsOf: won.map(\.run))
         startReady()
         if !early.isEmpty { handle(.early(early)) }
-        if !gone.isEmpty { handle(.gone(gone)) }
         if !notRun.isEmpty { handle(.notRun(notRun)) }
         if changes.hasConfigs { readChanges() }
+    }
+
+    /// Begins runs that were claimed by a connection that was lost before its answer came.
+    func adopt(_ runs: [(run: Int64, config: Int64)]) {
+        guard let link, !runs.isEmpty else { return }
+        logger.notice("\(runs.count) runs whose claims were lost with the connection begin now")
+        link.ask(
+            [
+                Command(Statements.adoptRuns, [runs.map(\.run).arrayLiteral, settings.name]),
+                Command(
+                    Statements.claimedWork, [settings.name, runs.map(\.config).arrayLiteral]),
+            ], deadline: Self.claimDeadline
+        ) { [weak self] outcome in
+            guard let self, let rows = answer(outcome, of: "runs", link), rows.count == 2 else {
+                return
+            }
+            let work = Run.read(rows[1])
+            for row in 0..<rows[0].count {
+                guard let id = rows[0].integer(row, 0), let config = rows[0].integer(row, 1) else {
+                    continue
+                }
+                ready.append(work[id] ?? Self.unreadable(id, config))
+            }
+            startReady()
+        }
     }
 
     // MARK: Requests
@@ -113,7 +139,7 @@ extension Daemon {
 
     private func claimRequests(_ commands: [Command], taken: Bool, _ link: Link) {
         let sent = WallInstant.now()
-        link.claims.send(commands, deadline: Self.claimDeadline) { [weak self] outcome in
+        link.ask(commands, deadline: Self.claimDeadline) { [weak self] outcome in
             guard let self, let rows = answer(outcome, of: "requests", link),
                 rows.count == commands.count
             else { return }

@@ -14,13 +14,19 @@ final class Link {
     let claims: Connection
     /// The time zone of configs that name none.
     let defaultZone: String
+    /// Runs of this worker that an earlier connection claimed and that never began.
+    let lostClaims: [(run: Int64, config: Int64)]
     /// Whether this worker turns raw notifications into requests: one of all does.
     var takesNotifications = false
     let lost = Gate()
     /// Set while a heartbeat waits for its echo.
     var awaitedEcho: String?
 
-    init(control: Connection, claims: Connection, defaultZone: String) {
+    init(
+        control: Connection, claims: Connection, defaultZone: String,
+        lost: [(run: Int64, config: Int64)]
+    ) {
+        lostClaims = lost
         self.control = control
         self.claims = claims
         self.defaultZone = defaultZone
@@ -31,6 +37,30 @@ final class Link {
                 self?.close()
             }
         }
+    }
+
+    /// Claims, records and look-ups that are under way.
+    private var underWay = 0
+
+    /// Sends what was given out, for `settled` to know of.
+    func ask(
+        _ commands: [Command], deadline: Duration,
+        answer: @escaping @LoopActor (Connection.Outcome) -> Void
+    ) {
+        underWay += 1
+        claims.send(commands, deadline: deadline) { [weak self] outcome in
+            answer(outcome)
+            self?.underWay -= 1
+        }
+    }
+
+    /// Up to where all that was due was claimed for sure, after a restart also: nil while some of
+    /// it is under way. Instants before the year 1 count as nil.
+    func settled(_ givenOutThrough: WallInstant?) -> WallInstant? {
+        guard underWay == 0, let givenOutThrough, givenOutThrough != .distantPast else {
+            return nil
+        }
+        return givenOutThrough
     }
 
     func close() {
@@ -177,7 +207,7 @@ extension Daemon {
         }
         try await takeName(control)
         do throws(PostgresError) {
-            let gapStart = try await takeOver(control)
+            let (gapStart, lost) = try await takeOver(control)
             control.onNotification = { [weak self] in self?.notified($0) }
             for name in ["timetable_config", "timetable_run", "timetable_cancel", channel] {
                 try await control.run(Statements.listen(name), deadline: .seconds(10))
@@ -185,7 +215,7 @@ extension Daemon {
             let claims = try await openSession("claims")
             let zone = try await control.run(Statements.defaultZone, deadline: .seconds(10))
             let link = Link(
-                control: control, claims: claims, defaultZone: zone.text(0, 0) ?? "UTC")
+                control: control, claims: claims, defaultZone: zone.text(0, 0) ?? "UTC", lost: lost)
             // All that is read from here on is judged by the database's time.
             let sent = WallInstant.now()
             observeClock(
@@ -221,10 +251,11 @@ extension Daemon {
         }
     }
 
-    /// Ends what an earlier life of this worker left behind; returns until when it served.
+    /// Ends what an earlier life of this worker left behind; returns until when it served, and
+    /// runs to be adopted.
     private func takeOver(
         _ control: Connection
-    ) async throws(PostgresError) -> WallInstant {
+    ) async throws(PostgresError) -> (WallInstant, lost: [(run: Int64, config: Int64)]) {
         let seen = try await control.run(
             Statements.lastSeen, [settings.name], deadline: .seconds(10)
         ).integer(0, 0)
@@ -246,12 +277,16 @@ extension Daemon {
         }
         try await control.run(
             Statements.registerBackend, [settings.name], deadline: .seconds(10))
+        var lost: [(run: Int64, config: Int64)] = []
         if hasServed {
             let known = (Array(active.keys) + ready.map(\.id)).arrayLiteral
-            let released = try await control.run(
+            let rows = try await control.run(
                 Statements.releaseClaims, [settings.name, known], deadline: .seconds(30))
-            if released.count > 0 {
-                logger.notice("\(released.count) claims whose answers were lost are claimed again")
+            lost = (0..<rows.count).compactMap { row in
+                guard let run = rows.integer(row, 0), let config = rows.integer(row, 1) else {
+                    return nil
+                }
+                return (run, config)
             }
         } else {
             let dead = try await control.run(
@@ -264,7 +299,7 @@ extension Daemon {
                     """)
             }
         }
-        return seen.map(WallInstant.init(microseconds:)) ?? .distantPast
+        return (seen.map(WallInstant.init(microseconds:)) ?? .distantPast, lost)
     }
 
     /// LISTEN stands: from here on no change can be missed.
@@ -314,6 +349,7 @@ extension Daemon {
     private func announce(_ link: Link) {
         self.link = link
         handle(.complete)
+        adopt(link.lostClaims)
         // What was notified while all was read.
         readChanges()
         lookForCancels(Array(active.keys) + ready.map(\.id))

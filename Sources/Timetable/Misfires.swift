@@ -14,7 +14,7 @@ extension Daemon {
             let end = min(start + Self.lookUpSize, configs.count)
             let ids = configs[start..<end].map(\.self)
             let sent = WallInstant.now()
-            link.claims.send(
+            link.ask(
                 [Command(Statements.lastClaims, [ids.arrayLiteral])], deadline: Self.claimDeadline
             ) { [weak self] outcome in
                 guard let self, let rows = answer(outcome, of: "last fires", link)?.first else {
@@ -36,7 +36,7 @@ extension Daemon {
                 to \(fires.last.rfc3339)
                 """)
         }
-        link.claims.send(
+        link.ask(
             [
                 Command(
                     Statements.recordMissed,
@@ -45,9 +45,18 @@ extension Daemon {
                         missed.map(\.first.microseconds).arrayLiteral,
                         missed.map(\.last.microseconds).arrayLiteral,
                         missed.map { Int64($0.count) }.arrayLiteral, settings.name,
+                        missed.map { scheduledSince($0.config) }.arrayLiteral,
                     ])
             ], deadline: Self.claimDeadline
         ) { [weak self] outcome in _ = self?.answer(outcome, of: "missed fires", link) }
+    }
+
+    /// By which version of the config it was decided; nil for NULL.
+    private func scheduledSince(_ config: Int64) -> String? {
+        guard let since = planner.scheduledSince(of: config), since != .distantPast else {
+            return nil
+        }
+        return String(since.microseconds)
     }
 
     /// Bounds the clock offset by one question, after our own clock was set.

@@ -169,6 +169,7 @@ extension Daemon {
     }
 
     private func beat(_ link: Link) {
+        handle(.tick)
         let token = String(MonotonicInstant.now().nanoseconds)
         link.awaitedEcho = token
         _ = EventLoop.shared.after(Self.echoPatience) { [weak self, weak link] in
@@ -177,7 +178,12 @@ extension Daemon {
             link.close()
         }
         let commands = [
-            Command(Statements.heartbeat, [settings.name, channel, token]),
+            Command(
+                Statements.heartbeat,
+                [
+                    settings.name, channel, token,
+                    link.settled(planner.givenOutThrough).map { String($0.microseconds) },
+                ]),
             Command(Statements.lockNotifications),
         ]
         // The lock is asked for once; holding it twice would need two releases, and ends with us.

@@ -20,6 +20,7 @@ extension Daemon {
             run,
             RunContext(
                 worker: settings.name, pools: pools, log: log, logger: logger, settings: settings,
+                wakes: { [unowned self] in planner.isAfter($0) },
                 shutDown: { [unowned self] in
                     logger.notice("run \(run.id) shuts this worker down")
                     stop()

@@ -191,7 +191,7 @@ extension ChainRunner {
                 [
                     String(run.id), context.worker,
                     run.selfDestruct ? String(run.config) : nil,
-                    run.wakesConfig ? String(run.config) : nil,
+                    run.wakesConfig || context.wakes(run.config) ? String(run.config) : nil,
                 ]),
             Command(Statements.commit),
         ] + Statements.clean.map { Command($0) }

@@ -103,28 +103,39 @@ enum Statements {
             started_at = clock_timestamp()
         """)
     /// Until when this worker, or a new one's peers, claimed what was due. What is bound to a
-    /// worker that never served was claimed by nobody.
+    /// worker that never served was claimed by nobody. A minute less, in which it may not have
+    /// heard of a change: a deaf session is found out by the heartbeat.
     static let lastSeen = Statement(
         nil,
         """
+        WITH served AS (
+            SELECT client_name, least(seen_at, claimed_until) AS until
+            FROM timetable.worker WHERE claimed_until IS NOT NULL
+        )
         SELECT (extract(epoch FROM coalesce(
-            (SELECT seen_at FROM timetable.worker WHERE client_name = $1),
-            (SELECT max(seen_at) FROM timetable.worker WHERE NOT EXISTS (
+            (SELECT until FROM served WHERE client_name = $1),
+            (SELECT max(until) FROM served WHERE NOT EXISTS (
                 SELECT FROM timetable.chain_execution_config WHERE client_name = $1 AND live))
-        )) * 1000000)::bigint
+        ) - interval '1 minute') * 1000000)::bigint
         """)
     static let endSessions = Statement(
         nil, "SELECT timetable.end_sessions($1, $2::integer[])")
     static let markDead = Statement(nil, "SELECT run, status FROM timetable.mark_dead($1)")
+    /// Columns: runs to be adopted, and their configs.
     static let releaseClaims = Statement(
-        nil, "SELECT timetable.release_claims($1, $2::bigint[])")
+        nil, "SELECT run, config FROM timetable.release_claims($1, $2::bigint[])")
+    static let adoptRuns = Statement(
+        nil, "SELECT run, config FROM timetable.adopt_runs($1::bigint[], $2)")
     /// Columns: whether this session listens to its channels, how many other workers live, the
     /// time.
     static let heartbeat = Statement(
         "heartbeat",
         """
         WITH seen AS (
-            UPDATE timetable.worker SET seen_at = clock_timestamp() WHERE client_name = $1
+            UPDATE timetable.worker
+            SET seen_at = clock_timestamp(), claimed_until = coalesce(
+                timestamptz 'epoch' + $4::bigint * interval '1 microsecond', claimed_until)
+            WHERE client_name = $1
         ), echo AS MATERIALIZED (
             SELECT pg_notify($2, $3)
         )
@@ -219,9 +230,13 @@ enum Statements {
             timestamptz 'epoch' + m.first * interval '1 microsecond',
             timestamptz 'epoch' + m.last * interval '1 microsecond', m.count, $5,
             'no worker could claim it in time'
-        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
-            AS m (config, first, last, count)
+        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $6::bigint[])
+            AS m (config, first, last, count, since)
         JOIN timetable.chain_execution_config c ON c.chain_execution_config = m.config
+        -- What was decided by a schedule that is no more the config's is decided again.
+        WHERE c.live AND (c.client_name IS NULL OR c.client_name = $5)
+            AND c.scheduled_since IS NOT DISTINCT FROM
+                timestamptz 'epoch' + m.since * interval '1 microsecond'
         ORDER BY m.config, m.first
         ON CONFLICT ON CONSTRAINT a_fire_is_claimed_once DO NOTHING
         """)

@@ -86,6 +86,18 @@ final class SimulatedDaemon {
         }
     }
 
+    /// Sends what was given out on the session of the claims.
+    func ask<Answer>(
+        _ link: SimulatedLink, _ statement: @escaping (SimulatedDatabase) -> Answer,
+        then: @escaping (Answer) -> Void
+    ) {
+        link.underWay += 1
+        call(link.claims, statement) { answer in
+            then(answer)
+            link.underWay -= 1
+        }
+    }
+
     // MARK: Effects
 
     func handle(_ event: Planner.Event) {
@@ -140,7 +152,7 @@ final class SimulatedDaemon {
     private func askClock() {
         guard let link else { return }
         let sent = local
-        call(link.claims, { $0.clock }) { clock in self.observe(sent, clock) }
+        call(link.claims, { $0.clock }, then: { self.observe(sent, $0) })
     }
 
     func observe(_ sent: WallInstant, _ server: Int64) {
@@ -160,8 +172,8 @@ final class SimulatedDaemon {
         for start in stride(from: 0, to: sorted.count, by: world.batchSize) {
             let batch = Array(sorted[start..<min(start + world.batchSize, sorted.count)])
             let sent = local
-            call(
-                link.claims,
+            ask(
+                link,
                 { database in
                     let list = batch.map { ($0.config, $0.instant.microseconds) }
                     return (database.claim(list, by: self.index), database.clock)
@@ -174,7 +186,7 @@ final class SimulatedDaemon {
     }
 
     private func claimed(_ answers: [(Fire, (SimulatedDatabase.Outcome, Int?))]) {
-        var (early, gone, notRun): ([Fire], [Int64], [Int64]) = ([], [], [])
+        var (early, notRun): ([Fire], [Int64]) = ([], [])
         for (fire, (outcome, run)) in answers {
             world.note(fire.config) {
                 "\(self) claims \(fire.instant.text): \(outcome)\(run.map { " as run \($0)" } ?? "")"
@@ -185,12 +197,13 @@ final class SimulatedDaemon {
                 notRun.append(fire.config)
                 changed.insert(fire.config)
             case .early: early.append(fire)
-            case .gone: gone.append(fire.config)
-            case .taken: notRun.append(fire.config)
+            case .gone: changed.insert(fire.config)
+            case .taken:
+                notRun.append(fire.config)
+                if planner.isAfter(fire.config) { changed.insert(fire.config) }
             }
         }
         if !early.isEmpty { handle(.early(early)) }
-        if !gone.isEmpty { handle(.gone(gone)) }
         if !notRun.isEmpty { handle(.notRun(notRun)) }
         readChanges()
     }
@@ -198,8 +211,8 @@ final class SimulatedDaemon {
     private func claim(requests ids: [Int64]) {
         guard let link else { return }
         let sent = local
-        call(
-            link.claims,
+        ask(
+            link,
             { ($0.claim(requests: ids.map(Int.init), by: self.index), $0.clock) },
             then: { outcomes, clock in
                 self.observe(sent, clock)
@@ -228,14 +241,14 @@ final class SimulatedDaemon {
     private func lookUp(_ configs: [Int64]) {
         guard let link else { return }
         let sent = local
-        call(
-            link.claims,
-            { database in (configs.map { ($0, database.lastClaim($0)) }, database.clock) }
-        ) { list, clock in
-            self.observe(sent, clock)
-            self.handle(
-                .lastClaims(list.map { ($0, $1.map(WallInstant.init(microseconds:))) }))
-        }
+        ask(
+            link,
+            { database in (configs.map { ($0, database.lastClaim($0)) }, database.clock) },
+            then: { list, clock in
+                self.observe(sent, clock)
+                self.handle(
+                    .lastClaims(list.map { ($0, $1.map(WallInstant.init(microseconds:))) }))
+            })
     }
 
     private func record(_ missed: MissedFires) {
@@ -244,18 +257,20 @@ final class SimulatedDaemon {
             "\(self) records \(missed.count) missed, "
                 + "\(missed.first.text) to \(missed.last.text)"
         }
-        call(
-            link.claims,
+        let since = planner.scheduledSince(of: missed.config)?.microseconds
+        ask(
+            link,
             {
                 $0.recordMissed(
                     missed.config, first: missed.first.microseconds,
-                    last: missed.last.microseconds, count: missed.count, by: self.index)
+                    last: missed.last.microseconds, count: missed.count, since: since,
+                    by: self.index)
             }, then: {})
     }
 
     // MARK: Runs
 
-    private func start(_ run: Int, of config: Int64) {
+    func start(_ run: Int, of config: Int64) {
         active.insert(run)
         after(world.runLength(config)) { self.finish(run, of: config) }
     }
@@ -269,8 +284,9 @@ final class SimulatedDaemon {
             }
         }
         let life = life
+        let wakes = world.database.runs[run].wakes || planner.isAfter(config)
         world.at(world.now + world.latency()) { [world] in
-            _ = world.database.end(run)
+            world.database.end(run, wakes: wakes)
             world.note(config) { "run \(run) of \(self) ends" }
             world.at(world.now + world.latency()) {
                 self.receive(life) {

@@ -76,7 +76,8 @@ final class SimulatedDatabase {
     private(set) var runs: [SimulatedRun] = []
     var requests: [Request] = []
     private(set) var epochs: [Epoch] = []
-    var seenAt: [Int: Int64] = [:]
+    /// What each worker has claimed all up to.
+    var claimedUntil: [Int: Int64] = [:]
     /// Its clock.
     var clock: Int64 = 0
     /// NOTIFY timetable_config.
@@ -129,9 +130,12 @@ final class SimulatedDatabase {
 
     // MARK: Claims
 
+    // As in timetable.claim_fires.
     func claim(_ fires: [(config: Int64, fire: Int64)], by worker: Int) -> [(Outcome, Int?)] {
         fires.map { id, fire in
-            guard let config = configs[id], config.live else { return (.gone, nil) }
+            guard let config = configs[id], config.live, config.worker ?? worker == worker else {
+                return (.gone, nil)
+            }
             guard fire <= clock else { return (.early, nil) }
             guard byFire[id]?[fire] == nil else { return (.taken, nil) }
             let isFull = underWay(id) >= config.maxInstances ?? 16
@@ -169,6 +173,7 @@ final class SimulatedDatabase {
                 requests[id].claimed = clock
                 return (request.config, .gone)
             }
+            if let only = config.worker, only != worker { return (config.id, .taken) }
             if let from = request.runAfter, from > clock { return (config.id, .early(from)) }
             guard underWay(config.id) < config.maxInstances ?? 16 else {
                 return (config.id, .waiting)
@@ -178,29 +183,68 @@ final class SimulatedDatabase {
         }
     }
 
-    /// Ends a run; false when it was no more under way.
-    func end(_ run: Int, _ status: SimulatedRun.Status = .done) -> Bool {
-        guard runs[run].status == .started else { return false }
+    /// Ends a run that is still under way.
+    func end(_ run: Int, wakes: Bool) {
+        guard runs[run].status == .started else { return }
+        close(run, .done)
+        if wakes { notify(runs[run].config) }
+    }
+
+    private func close(_ run: Int, _ status: SimulatedRun.Status) {
         runs[run].status = status
         runs[run].finished = clock
         underWay[runs[run].config]?.remove(run)
-        if configs[runs[run].config]?.isAfter ?? false { notify(runs[run].config) }
-        return true
     }
 
     func markDead(_ worker: Int) {
-        for run in startedRuns(of: worker) { _ = end(run, .dead) }
-    }
-
-    func release(_ worker: Int, known: Set<Int>) {
-        for run in startedRuns(of: worker) where !known.contains(run) {
-            runs[run].status = .released
-            runs[run].finished = clock
-            underWay[runs[run].config]?.remove(run)
-            if let fire = runs[run].fire { byFire[runs[run].config]?[fire] = nil }
-            if let request = runs[run].request { requests[request].claimed = nil }
+        for run in startedRuns(of: worker) {
+            close(run, .dead)
+            if configs[runs[run].config]?.isAfter ?? false { notify(runs[run].config) }
         }
     }
+
+    /// Returns the runs to be adopted.
+    func release(_ worker: Int, known: Set<Int>) -> [Int] {
+        let lost = startedRuns(of: worker).filter { !known.contains($0) }
+        let judged = lost.map { ($0, mayRun: mayRun($0), isLatest: isLatest($0, but: lost)) }
+        for (run, mayRun, isLatest) in judged {
+            if let request = runs[run].request {
+                close(run, .released)
+                requests[request].claimed = nil
+            } else if isLatest {
+                close(run, .released)
+                if let fire = runs[run].fire { byFire[runs[run].config]?[fire] = nil }
+            } else if !mayRun {
+                close(run, .missed)
+                runs[run].missedUntil = runs[run].fire
+                runs[run].missedCount = 1
+            }
+        }
+        return lost.filter { runs[$0].status == .started }
+    }
+
+    private func current(_ run: Int) -> (SimulatedConfig, fire: Int64)? {
+        guard let config = configs[runs[run].config], config.live, let fire = runs[run].fire,
+            config.scheduledSince <= fire
+        else { return nil }
+        return (config, fire)
+    }
+
+    private func mayRun(_ run: Int) -> Bool {
+        guard let (config, fire) = current(run) else { return false }
+        return config.isAfter || config.isReboot
+            || (config.misfire == .all && fire >= clock - config.window)
+    }
+
+    private func isLatest(_ run: Int, but lost: [Int]) -> Bool {
+        guard let (config, fire) = current(run), !config.isAfter, !config.isReboot else {
+            return false
+        }
+        return !(byFire[config.id] ?? [:]).contains { $0 > fire && !lost.contains($1) }
+    }
+
+    /// Those that are still this worker's to begin.
+    func adopt(_ ids: [Int]) -> [Int] { ids.filter { runs[$0].status == .started } }
 
     private func startedRuns(of worker: Int) -> [Int] {
         underWay.values.flatMap { $0 }.filter { runs[$0].worker == worker }.sorted()
@@ -218,9 +262,11 @@ final class SimulatedDatabase {
     }
 
     func recordMissed(
-        _ id: Int64, first: Int64, last: Int64, count: Int, by worker: Int
+        _ id: Int64, first: Int64, last: Int64, count: Int, since: Int64?, by worker: Int
     ) {
-        guard let config = configs[id], byFire[id]?[first] == nil else { return }
+        guard let config = configs[id], config.live, config.worker ?? worker == worker,
+            config.scheduledSince == since, byFire[id]?[first] == nil
+        else { return }
         let run = insert(config, first, nil, .missed, worker)
         runs[run].missedUntil = last
         runs[run].missedCount = count

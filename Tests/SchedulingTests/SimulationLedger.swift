@@ -33,8 +33,10 @@ struct EpochLedger {
     }
 
     mutating func takeRuns() {
-        for row in all where row.status != .missed {
+        for row in all {
             guard let fire = row.fire, positions[fire] != nil else { continue }
+            // One that was claimed by a connection that was lost is MISSED later.
+            if row.status == .missed, row.finished == row.created { continue }
             firstClaim[fire] = min(firstClaim[fire] ?? Length.never, row.created)
             accounted.insert(row.id)
         }
@@ -57,6 +59,9 @@ struct EpochLedger {
                 return "MISSED overlaps \(other)"
             }
         }
+        // What is decided about a config that has gone is no more subject to its policy.
+        let decided = row.finished ?? row.created
+        guard decided <= epoch.end ?? Length.never else { return nil }
         let follower = to + 1 < due.count ? due[to + 1] : Length.never
         // The latest of all must have run when it was not too late for that.
         let allowed: Int64 =
@@ -65,11 +70,11 @@ struct EpochLedger {
             case .once: max(config.grace, config.window)
             case .all: config.grace
             }
-        if follower > row.created + Self.slack, row.created - last < allowed - Self.slack {
+        if follower > decided + Self.slack, decided - last < allowed - Self.slack {
             return "MISSED holds the latest fire, which should have run"
         }
         if config.misfire == .all, config.grace < config.window,
-            row.created - last < config.window - Self.slack
+            decided - last < config.window - Self.slack
         {
             return "MISSED reaches into the window of ALL"
         }

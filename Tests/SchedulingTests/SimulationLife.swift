@@ -86,35 +86,44 @@ extension SimulatedDaemon {
                 self.call(
                     attempt.control,
                     { database in
-                        if isNew {
-                            database.markDead(self.index)
-                        } else {
-                            database.release(self.index, known: known)
-                        }
                         // LISTEN: from here on no change is missed.
                         self.world.listeners[self.index] = attempt
+                        if !isNew { return database.release(self.index, known: known) }
+                        database.markDead(self.index)
+                        return []
                     },
-                    then: { self.askClock(attempt) { self.readEverything(attempt, gapStart) } })
+                    then: { (lost: [Int]) in
+                        attempt.lostClaims = lost
+                        self.askClock(attempt) { self.readEverything(attempt, gapStart) }
+                    })
             })
     }
 
     /// All that is read is judged by the database's time.
     private func askClock(_ attempt: SimulatedLink, then: @escaping () -> Void) {
         let sent = local
-        call(attempt.control, { $0.clock }) { clock in
-            self.observe(sent, clock)
-            then()
-        }
+        call(
+            attempt.control, { $0.clock },
+            then: { clock in
+                self.observe(sent, clock)
+                then()
+            })
     }
 
     /// As `Statements.lastSeen`.
     private func lastSeen(_ database: SimulatedDatabase) -> WallInstant {
-        if let seen = database.seenAt[index] { return WallInstant(microseconds: seen) }
+        // Less the time in which it may have been deaf.
+        let margin = world.span.heartbeat + Length.minute / 2
+        if let until = database.claimedUntil[index] {
+            return WallInstant(microseconds: until - margin)
+        }
         let isBound = database.ids.contains { id in
             database.configs[id].map { $0.live && $0.worker == index } ?? false
         }
-        guard !isBound, let seen = database.seenAt.values.max() else { return .distantPast }
-        return WallInstant(microseconds: seen)
+        guard !isBound, let until = database.claimedUntil.values.max() else {
+            return .distantPast
+        }
+        return WallInstant(microseconds: until - margin)
     }
 
     private func readEverything(_ attempt: SimulatedLink, _ gapStart: WallInstant) {
@@ -162,12 +171,22 @@ extension SimulatedDaemon {
         connecting = nil
         delay = 50_000
         handle(.complete)
+        adopt(attempt)
         hasServed = true
         readChanges()
         beat(attempt)
         healthySince = world.now
         world.served(self)
         world.note(nil) { "\(self) is connected" }
+    }
+
+    private func adopt(_ link: SimulatedLink) {
+        guard !link.lostClaims.isEmpty else { return }
+        ask(
+            link, { $0.adopt(link.lostClaims) },
+            then: { runs in
+                for run in runs { self.start(run, of: self.world.database.runs[run].config) }
+            })
     }
 
     private func learn(_ rows: [(SimulatedConfig, lastRun: SimulatedRun?)]) {
@@ -221,28 +240,34 @@ extension SimulatedDaemon {
         }
         let ids = changed.sorted()
         changed = []
-        call(link.control, { $0.read(ids, for: self.index) }) { rows in
-            self.learn(rows)
-            let found = Set(rows.map { $0.0.id })
-            self.handle(.gone(ids.filter { !found.contains($0) }))
-            done()
-        }
+        call(
+            link.control, { $0.read(ids, for: self.index) },
+            then: { rows in
+                self.learn(rows)
+                let found = Set(rows.map { $0.0.id })
+                self.handle(.gone(ids.filter { !found.contains($0) }))
+                done()
+            })
     }
 
     private func beat(_ link: SimulatedLink) {
+        handle(.tick)
+        let settled = link.underWay == 0 ? planner.givenOutThrough : nil
         let sent = local
         call(
             link.control,
             { database in
-                database.seenAt[self.index] = database.clock
+                if let settled, settled != .distantPast {
+                    database.claimedUntil[self.index] = settled.microseconds
+                }
                 return database.clock
-            }
-        ) { clock in
-            self.observe(sent, clock)
-            self.after(self.world.span.heartbeat) {
-                guard self.link === link else { return }
-                self.beat(link)
-            }
-        }
+            },
+            then: { clock in
+                self.observe(sent, clock)
+                self.after(self.world.span.heartbeat) {
+                    guard self.link === link else { return }
+                    self.beat(link)
+                }
+            })
     }
 }

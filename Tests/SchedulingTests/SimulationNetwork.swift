@@ -1,7 +1,6 @@
 import Timing
 
-/// What will happen, in order of time; what is due together, in the order in which it was asked
-/// for.
+/// What will happen, in order of time; what is due together, in the order in which it was added.
 struct Agenda {
     private struct Entry {
         let time: Int64
@@ -88,6 +87,10 @@ final class SimulatedLink {
     let control = SimulatedSession()
     let claims = SimulatedSession()
     var isLost = false
+    /// Claims, records and look-ups whose answers are not here.
+    var underWay = 0
+    /// Runs that an earlier connection claimed and that never began.
+    var lostClaims: [Int] = []
 
     func cut() {
         control.isCut = true
