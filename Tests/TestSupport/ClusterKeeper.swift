@@ -9,6 +9,8 @@ struct ClusterKeeper {
         var folder: String
         var programs: String
         var settings: [String]
+        /// Of the server alone; values without blanks.
+        var environment: [String: String] = [:]
     }
 
     private let pid: pid_t
@@ -34,7 +36,7 @@ struct ClusterKeeper {
             chown "$user:$group" "$folder"
         fi
         start() {
-            setpriv $as_user --pdeathsig QUIT \
+            setpriv $as_user --pdeathsig QUIT env $SERVER_ENVIRONMENT \
                 "$programs/postgres" -D "$folder/data" "$@" >&2 </dev/null &
             server=$!
         }
@@ -64,11 +66,14 @@ struct ClusterKeeper {
             close(toKeeper.reading)
             close(fromKeeper.writing)
         }
+        let variables = server.environment.map { "\($0.key)=\($0.value)" }
         let options = server.settings.flatMap { ["-c", $0] }
         pid = try Spawn(
             path: "/bin/sh",
             arguments: ["-c", Self.script, "keeper", server.folder, server.programs] + options,
-            environment: cleanEnvironment(adding: ["LC_ALL": "C.UTF-8"]),
+            environment: cleanEnvironment(adding: [
+                "LC_ALL": "C.UTF-8", "SERVER_ENVIRONMENT": variables.joined(separator: " "),
+            ]),
             input: toKeeper.reading, output: fromKeeper.writing, errors: STDERR_FILENO
         ).start()
         folder = server.folder

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+public import Timing
 
 /// One PostgreSQL cluster of the test process: unix socket only, in a folder of its own.
 ///
@@ -30,7 +31,11 @@ public final class PrivateCluster: Sendable {
     /// - Parameters:
     ///   - durable: whether commits reach the disk (`fsync`); off, tests are much faster.
     ///   - settings: `name=value` lines as in postgresql.conf.
-    public init(durable: Bool = false, settings: [String] = []) throws {
+    ///   - clock: what the server's clock shows at its start; it goes on from there. Its processes
+    ///     alone see that time, by faketime(1). Nil is the true time.
+    public init(
+        durable: Bool = false, settings: [String] = [], clock: WallInstant? = nil
+    ) throws {
         programs = try Self.findPrograms()
         folder = try makeTemporaryFolder("carillon-pg")
         var all = [
@@ -38,8 +43,12 @@ public final class PrivateCluster: Sendable {
             "log_line_prefix=%m [%p] %u@%d ", "log_timezone=UTC", "timezone=UTC",
         ]
         if !durable { all += ["fsync=off", "full_page_writes=off"] }
-        let server = ClusterKeeper.Server(
+        var server = ClusterKeeper.Server(
             folder: folder, programs: programs, settings: all + settings)
+        if let clock {
+            server.environment = try Self.fakeTime("\(folder)/clock")
+            try Self.write(clock, to: "\(folder)/clock")
+        }
         keeper = Mutex(try ClusterKeeper(server))
         ClusterKeeper.endAllAtExit(adding: try keeper.withLock { try $0.start() })
     }
@@ -56,6 +65,34 @@ public final class PrivateCluster: Sendable {
     /// Ends the server, and returns when it is gone. The data stays.
     public func stop(_ mode: StopMode = .fast) throws {
         _ = try keeper.withLock { try $0.order("stop-\(mode.rawValue)") }
+    }
+
+    /// Sets the clock of a server that has one of its own, at once for all its processes.
+    public func setClock(_ instant: WallInstant) throws {
+        try Self.write(instant, to: "\(folder)/clock")
+    }
+
+    /// The offset to the true time, in a file that each look at the clock reads.
+    private static func write(_ instant: WallInstant, to path: String) throws {
+        let offset = Double(instant.microseconds(since: wallNow())) / 1_000_000
+        // By rename(2): no process may read half of it.
+        let text = (offset < 0 ? "" : "+") + String(format: "%.6f", offset)
+        try Foundation.Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: path)
+    }
+
+    /// Monotonic time stays true, for the server's waits.
+    private static func fakeTime(_ file: String) throws -> [String: String] {
+        let libraries = "/usr/lib"
+        let folders = try FileManager.default.contentsOfDirectory(atPath: libraries)
+        let candidates = folders.map { "\(libraries)/\($0)/faketime/libfaketime.so.1" }
+        guard let library = candidates.first(where: FileManager.default.fileExists) else {
+            throw NotReached("no libfaketime in \(libraries): .ci/deps installs it")
+        }
+        return [
+            "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": file, "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        ]
     }
 
     /// The server's log so far.
