@@ -22,6 +22,9 @@ final class PartFile {
     }
 
     deinit {
+        // A program that is being started on another thread has the descriptor until its exec, and
+        // with it the lock: close alone would leave it locked for so long.
+        flock(descriptor, LOCK_UN)
         close(descriptor)
     }
 
