@@ -13,9 +13,17 @@ extension Connection {
     }
 
     /// Returns when the server has taken the last request to cancel, if there was one: before, it
-    /// may still hit whatever is run next.
+    /// may still hit whatever is run next. After 5 s the session is given up.
     public func cancelTaken() async {
-        await cancelRequest?.waitUninterrupted()
+        if let cancelRequest { await taken(cancelRequest) }
+    }
+
+    /// The same for one request.
+    func taken(_ request: Gate) async {
+        guard ended == nil, !request.isOpen else { return }
+        await request.wait(atMost: .seconds(5))
+        guard !request.isOpen else { return }
+        lose(PostgresError(.timedOut, "a cancel request was not taken within 5 s"))
     }
 
     /// Sends the request; the gate opens when the server has taken it, or never will.

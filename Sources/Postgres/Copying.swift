@@ -88,14 +88,7 @@ extension Connection {
 
     /// Waits for cancel requests under way, which would hit the next statement.
     private func end(_ copy: Copy) async throws(PostgresError) -> String {
-        for delivered in copy.cancels where ended == nil {
-            let timer = EventLoop.shared.after(.seconds(5)) { [weak self] in
-                self?.lose(PostgresError(.timedOut, "a cancel request was not taken within 5 s"))
-                delivered.open()
-            }
-            await delivered.waitUninterrupted()
-            EventLoop.shared.cancelTimer(timer)
-        }
+        for request in copy.cancels { await taken(request) }
         if let failure = copy.failure { throw failure }
         return copy.commandTag
     }

@@ -16,15 +16,16 @@ extension ChainRunner {
             try await sendMail(parameter, &execution)
         case "Download":
             try await download(parameter, &execution)
-        case "CopyFromFile", "CopyToFile", "CopyFromProgram", "CopyToProgram":
-            try await runCopy(element, parameter, &execution)
         case "Shutdown":
             context.shutDown()
-        default:
+        case let name:
+            if let copy = CopyBuiltIn(rawValue: name) {
+                return try await run(copy, element, parameter, &execution)
+            }
+            let copies = CopyBuiltIn.allCases.map(\.rawValue).joined(separator: ", ")
             throw TaskFailure(
-                "there is no built-in '\(element.script)'; there are NoOp, Sleep, Log, SendMail, "
-                    + "Download, CopyFromFile, CopyToFile, CopyFromProgram, CopyToProgram "
-                    + "and Shutdown")
+                "there is no built-in '\(name)'; there are NoOp, Sleep, Log, SendMail, Download, "
+                    + "\(copies) and Shutdown")
         }
     }
 
@@ -38,10 +39,7 @@ extension ChainRunner {
         }
         let done = Gate()
         let timer = EventLoop.shared.after(.seconds(seconds)) { done.open() }
-        stopCurrent = { done.open() }
-        if isStopping { done.open() }
-        await done.waitUninterrupted()
-        stopCurrent = nil
+        await untilStopped(done)
         EventLoop.shared.cancelTimer(timer)
         if isStopping { throw TaskFailure("cancelled") }
     }

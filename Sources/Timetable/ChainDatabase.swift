@@ -59,8 +59,7 @@ extension ChainRunner {
     /// Waits for a gate, but no longer than until the run or its task is stopped.
     func untilStopped(_ gate: Gate) async {
         guard !gate.isOpen else { return }
-        stopCurrent = { gate.open() }
-        if isStopping { gate.open() }
+        canStop { gate.open() }
         await gate.waitUninterrupted()
         stopCurrent = nil
     }
@@ -162,9 +161,7 @@ extension ChainRunner {
     /// Waits until no cancel request is on its way to a session, where it would hit what comes
     /// next. False when the session has ended.
     func settle(_ session: Connection) async -> Bool {
-        let limit = EventLoop.shared.after(.seconds(5)) { session.close() }
         await session.cancelTaken()
-        EventLoop.shared.cancelTimer(limit)
         return session.ended == nil
     }
 

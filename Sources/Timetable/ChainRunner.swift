@@ -119,6 +119,12 @@ final class ChainRunner {
         }
     }
 
+    /// Has `stop` end what is under way from now on: at once when it is to end already.
+    func canStop(_ stop: @escaping @LoopActor () -> Void) {
+        stopCurrent = stop
+        if isStopping { stop() }
+    }
+
     /// Whether what is under way is to end at once.
     var isStopping: Bool { (stopOfRun ?? stopOfTask) != nil }
 

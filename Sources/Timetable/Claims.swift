@@ -94,10 +94,7 @@ extension Daemon {
                 return
             }
             let work = Run.read(rows[1])
-            for row in 0..<rows[0].count {
-                guard let id = rows[0].integer(row, 0), let config = rows[0].integer(row, 1) else {
-                    continue
-                }
+            for (id, config) in Self.runs(rows[0]) {
                 ready.append(work[id] ?? Self.unreadable(id, config))
             }
             startReady()
@@ -158,6 +155,7 @@ extension Daemon {
         for row in 0..<rows.count {
             guard let request = rows.integer(row, 0) else { continue }
             answered.append(request)
+            let hasWaited = waitedHere.remove(request) != nil
             let config = rows.integer(row, 1) ?? 0
             switch rows.text(row, 2) {
             case "STARTED":
@@ -171,7 +169,7 @@ extension Daemon {
                 waitedHere.insert(request)
             case "ELSEWHERE":
                 // It waited for a run of ours, maybe the last one.
-                if waitedHere.contains(request) { elsewhere.append(request) }
+                if hasWaited { elsewhere.append(request) }
             case "EARLY":
                 later.append((request, rows.integer(row, 4).map(WallInstant.init(microseconds:))))
             case "GONE":
@@ -180,7 +178,6 @@ extension Daemon {
                 break  // TAKEN
             }
         }
-        waitedHere.subtract(answered.filter { id in !waiting.contains { $0.request == id } })
         startReady()
         if !elsewhere.isEmpty { wake(elsewhere) }
         handle(.answered(answered, waiting: waiting))

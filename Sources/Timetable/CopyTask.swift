@@ -2,22 +2,20 @@ internal import Postgres
 internal import Programs
 internal import Reactor
 
-/// The built-ins that copy between a table and a file or a program, in the chain's transaction.
-extension ChainRunner {
-    private enum Copy: String {
-        case fromFile = "CopyFromFile"
-        case toFile = "CopyToFile"
-        case fromProgram = "CopyFromProgram"
-        case toProgram = "CopyToProgram"
-    }
+/// A built-in that copies between a table and a file or a program, by its name.
+enum CopyBuiltIn: String, CaseIterable {
+    case fromFile = "CopyFromFile"
+    case toFile = "CopyToFile"
+    case fromProgram = "CopyFromProgram"
+    case toProgram = "CopyToProgram"
+}
 
-    /// Runs one invocation of such a built-in.
-    func runCopy(
-        _ element: Element, _ parameter: Parameter?, _ execution: inout Execution
+extension ChainRunner {
+    /// Runs one invocation of such a built-in, in the chain's transaction.
+    func run(
+        _ copy: CopyBuiltIn, _ element: Element, _ parameter: Parameter?,
+        _ execution: inout Execution
     ) async throws(TaskFailure) {
-        guard let copy = Copy(rawValue: element.script) else {
-            throw TaskFailure("there is no built-in '\(element.script)'")
-        }
         var keys = try NamedParameters(parameter, of: copy.rawValue)
         let sql = try keys.requiredText("sql")
         let work: Work
@@ -74,35 +72,38 @@ extension ChainRunner {
     // MARK: Programs
 
     private func copying(_ sql: String, fromProgram invocation: Invocation) -> Work {
-        { [self] session throws(PostgresError) in
-            let program = try start(invocation, beside: session)
-            do throws(PostgresError) {
-                let tag = try await session.copyIn(sql) { [self] in
-                    if let bytes = try await program.output?.next() { return bytes }
-                    // A program that fails has not given all: then nothing of it stays.
-                    try await check(program, invocation)
-                    return nil
-                }
-                return Done(tag: tag)
-            } catch {
-                await end(program)
-                throw error
+        withProgram(invocation) { [self] session, program throws(PostgresError) in
+            try await session.copyIn(sql) { [self] in
+                if let bytes = try await program.output?.next() { return bytes }
+                // A program that fails has not given all: then nothing of it stays.
+                try await check(program, invocation)
+                return nil
             }
         }
     }
 
     private func copying(_ sql: String, toProgram invocation: Invocation) -> Work {
+        withProgram(invocation) { [self] session, program throws(PostgresError) in
+            let tag = try await session.copyOut(sql) { try await program.input?.write($0) }
+            program.input?.finish()
+            do throws(TaskFailure) {
+                try await check(program, invocation)
+            } catch {
+                throw PostgresError(.aborted, error.message)
+            }
+            return tag
+        }
+    }
+
+    /// A copy beside a program, which does not outlive it.
+    private func withProgram(
+        _ invocation: Invocation,
+        _ copy: @escaping @LoopActor (Connection, Program) async throws(PostgresError) -> String
+    ) -> Work {
         { [self] session throws(PostgresError) in
             let program = try start(invocation, beside: session)
             do throws(PostgresError) {
-                let tag = try await session.copyOut(sql) { try await program.input?.write($0) }
-                program.input?.finish()
-                do throws(TaskFailure) {
-                    try await check(program, invocation)
-                } catch {
-                    throw PostgresError(.aborted, error.message)
-                }
-                return Done(tag: tag)
+                return Done(tag: try await copy(session, program))
             } catch {
                 await end(program)
                 throw error
@@ -119,11 +120,10 @@ extension ChainRunner {
         } catch {
             throw PostgresError(.aborted, "\(error)")
         }
-        stopCurrent = { [weak session, weak program, unowned self] in
+        canStop { [weak session, weak program, unowned self] in
             session?.requestCancel()
             program?.stop(grace: stopGrace)
         }
-        if isStopping { stopCurrent?() }
         return program
     }
 

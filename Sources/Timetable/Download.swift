@@ -7,8 +7,7 @@ extension ChainRunner {
         _ parameter: Parameter?, _ execution: inout Execution
     ) async throws(TaskFailure) {
         let batch = try DownloadBatch(parameter)
-        stopCurrent = { batch.cancel() }
-        if isStopping { batch.cancel() }
+        canStop { batch.cancel() }
         defer { stopCurrent = nil }
         await batch.run()
         execution.output = batch.output

@@ -84,7 +84,7 @@ extension Daemon {
             do throws(StartFailure) {
                 let link = try await connect()
                 delay = .milliseconds(50)
-                await raceAgainstStop(link.lost)
+                await stopping.wait(orFor: link.lost)
                 await disconnected(link)
             } catch {
                 if !mayRetry(error) {
@@ -97,7 +97,7 @@ extension Daemon {
             if stopping.isOpen { return }
             // Jitter, so that many workers do not come back in the same instant.
             let jitter = Int64.random(in: 0...delay.wholeMicroseconds / 2)
-            await raceAgainstStop(nil, limit: delay + .microseconds(jitter))
+            await stopping.wait(atMost: delay + .microseconds(jitter))
             delay = min(delay * 2, Self.longestDelay)
         }
     }
@@ -105,18 +105,6 @@ extension Daemon {
     private func mayRetry(_ error: StartFailure) -> Bool {
         if hasServed { return error.reason != .schema && error.reason != .nameInUse }
         return settings.waitsForDatabase && error.reason != .schema && error.reason != .nameInUse
-    }
-
-    /// Waits for `gate`, at most for `limit`, but no longer than until we stop.
-    private func raceAgainstStop(_ gate: Gate?, limit: Duration? = nil) async {
-        let done = Gate()
-        let timer = limit.map { EventLoop.shared.after($0) { done.open() } }
-        let stop = stopping.whenOpen { done.open() }
-        let other = gate?.whenOpen { done.open() }
-        await done.waitUninterrupted()
-        stopping.forget(stop)
-        if let gate, let other { gate.forget(other) }
-        if let timer { EventLoop.shared.cancelTimer(timer) }
     }
 
     private func disconnected(_ link: Link) async {
@@ -247,7 +235,7 @@ extension Daemon {
                     "a worker named \"\(settings.name)\" is already connected to this database; "
                         + "give this one another --name")
             }
-            await raceAgainstStop(nil, limit: .milliseconds(100))
+            await stopping.wait(atMost: .milliseconds(100))
         }
     }
 
@@ -273,7 +261,7 @@ extension Daemon {
                 throw PostgresError(
                     .timedOut, "sessions of an earlier worker of this name do not end")
             }
-            await raceAgainstStop(nil, limit: .milliseconds(50))
+            await stopping.wait(atMost: .milliseconds(50))
         }
         try await control.run(
             Statements.registerBackend, [settings.name], deadline: .seconds(10))
@@ -282,12 +270,7 @@ extension Daemon {
             let known = (Array(active.keys) + ready.map(\.id)).arrayLiteral
             let rows = try await control.run(
                 Statements.releaseClaims, [settings.name, known], deadline: .seconds(30))
-            lost = (0..<rows.count).compactMap { row in
-                guard let run = rows.integer(row, 0), let config = rows.integer(row, 1) else {
-                    return nil
-                }
-                return (run, config)
-            }
+            lost = Self.runs(rows)
         } else {
             let dead = try await control.run(
                 Statements.markDead, [settings.name], deadline: .seconds(30))
@@ -343,6 +326,16 @@ extension Daemon {
             rows.integer(row, 0).map { id in
                 (id, rows.integer(row, 1).map(WallInstant.init(microseconds:)))
             }
+        }
+    }
+
+    /// Rows of a run and its config.
+    static func runs(_ rows: Rows) -> [(run: Int64, config: Int64)] {
+        (0..<rows.count).compactMap { row in
+            guard let run = rows.integer(row, 0), let config = rows.integer(row, 1) else {
+                return nil
+            }
+            return (run, config)
         }
     }
 

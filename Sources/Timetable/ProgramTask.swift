@@ -20,8 +20,7 @@ extension ChainRunner {
             throw TaskFailure("\(error)", returnCode: 127)
         }
         execution.pid = program.pid
-        stopCurrent = { [weak program, unowned self] in program?.stop(grace: stopGrace) }
-        if isStopping { stopCurrent?() }
+        canStop { [weak program, unowned self] in program?.stop(grace: stopGrace) }
         let completion = await program.completion()
         stopCurrent = nil
 

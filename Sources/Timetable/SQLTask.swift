@@ -71,7 +71,8 @@ extension ChainRunner {
             isFinal && database.isOwn && !element.ignoreError
             && !databases.contains { !$0.isOwn && $0.isInTransaction }
         let after = endsRun ? ending : closing(element)
-        try await begin(element, database, session, &execution)
+        database.lastElement = element
+        try begin(session, &execution)
         defer { stopCurrent = nil }
         do throws(PostgresError) {
             let rows = try await session.run(before + [command] + after)
@@ -89,7 +90,8 @@ extension ChainRunner {
     ) async throws(TaskFailure) {
         let database = try await database(of: element)
         let session = try await session(in: database)
-        try await begin(element, database, session, &execution)
+        database.lastElement = element
+        try begin(session, &execution)
         defer { stopCurrent = nil }
         do throws(PostgresError) {
             if shape.controlsTransaction {
@@ -111,12 +113,10 @@ extension ChainRunner {
         }
     }
 
-    /// From here on the invocation can be stopped and its time counts.
+    /// From here on the invocation is recorded as one of this session, and a stop cancels there.
     private func begin(
-        _ element: Element, _ database: ChainDatabase, _ session: Connection,
-        _ execution: inout Execution
-    ) async throws(TaskFailure) {
-        database.lastElement = element
+        _ session: Connection, _ execution: inout Execution
+    ) throws(TaskFailure) {
         execution.pid = session.backend
         execution.began = .now()
         if isStopping { throw TaskFailure("stopped before it began") }
@@ -217,10 +217,7 @@ extension ChainRunner {
             stopCurrent = nil
             giveBack(session, to: database.pool, isClean: false)
         }
-        execution.pid = session.backend
-        execution.began = .now()
-        if isStopping { throw TaskFailure("stopped before it began") }
-        stopCurrent = { [weak session] in session?.requestCancel() }
+        try begin(session, &execution)
         do throws(PostgresError) {
             var before = Statements.announce(run, inTransaction: false)
             if let role = element.runUID { before.append(Statements.setRole(role)) }

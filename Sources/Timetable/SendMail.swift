@@ -8,8 +8,7 @@ extension ChainRunner {
         var mail = try Mail(parameter)
         mail.authorities = ProcessID.variable("SSL_CERT_FILE")
         let transfer = mail.start()
-        stopCurrent = { transfer.cancel() }
-        if isStopping { transfer.cancel() }
+        canStop { transfer.cancel() }
         defer { stopCurrent = nil }
         do throws(TransferError) {
             execution.output = "\(try await transfer.result().reply)\n"

@@ -125,15 +125,10 @@ final class SessionPool {
         let limit = deadline.duration(since: .now())
         guard limit > .zero else { return false }
         let back = Gate()
-        var isBack = true
-        let timer = EventLoop.shared.after(limit) {
-            isBack = false
-            back.open()
-        }
         wanting.append(back)
-        await back.waitUninterrupted()
-        EventLoop.shared.cancelTimer(timer)
-        return isBack
+        await back.wait(atMost: limit)
+        if !back.isOpen { wanting.removeAll { $0 === back } }
+        return back.isOpen
     }
 
     /// Gives a session back. It must be idle, clean, and in no transaction.
@@ -147,11 +142,7 @@ final class SessionPool {
         } else {
             forget(session)
         }
-        while let next = wanting.popFirst() {
-            if next.isOpen { continue }  // gave up
-            next.open()
-            break
-        }
+        wanting.popFirst()?.open()
     }
 
     /// Closes the sessions that nobody uses.

@@ -45,7 +45,7 @@ struct Element: Sendable, Equatable {
 
     /// Whether it needs a session: SQL, and the built-ins that copy.
     var usesDatabase: Bool {
-        kind == .sql || (kind == .builtIn && script.hasPrefix("Copy"))
+        kind == .sql || (kind == .builtIn && CopyBuiltIn(rawValue: script) != nil)
     }
 }
 

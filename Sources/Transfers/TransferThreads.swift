@@ -9,7 +9,7 @@ final class TransferThreads {
 
     static let shared = TransferThreads()
 
-    private struct Waiting {
+    private struct Waiting: Sendable {
         let body: @Sendable () -> Void
         let onFailure: @LoopActor (TransferError) -> Void
     }
@@ -30,16 +30,18 @@ final class TransferThreads {
     private func startWaiting() {
         while running < Self.limit, !waiting.isEmpty {
             let next = waiting.removeFirst()
-            let job = unsafe Unmanaged.passRetained(Job(next.body)).toOpaque()
-            var thread = pthread_t()
-            let code = unsafe pthread_create(&thread, nil, Self.body, job)
-            guard code == 0 else {
-                unsafe Unmanaged<Job>.fromOpaque(job).release()
-                let reason = unsafe String(cString: strerror(code))
-                next.onFailure(TransferError(.connection, "no thread to be had: \(reason)"))
+            let isStarted = startThread {
+                // Signals are for the loop; writing to a closed connection is an error, no SIGPIPE.
+                var all = sigset_t()
+                unsafe sigfillset(&all)
+                unsafe pthread_sigmask(SIG_BLOCK, &all, nil)
+                next.body()
+                onLoop { TransferThreads.shared.ended() }
+            }
+            guard isStarted else {
+                next.onFailure(TransferError(.connection, "no thread to be had"))
                 continue
             }
-            pthread_detach(thread)
             running += 1
         }
     }
@@ -48,25 +50,4 @@ final class TransferThreads {
         running -= 1
         startWaiting()
     }
-
-    private final class Job: Sendable {
-        let body: @Sendable () -> Void
-
-        init(_ body: @escaping @Sendable () -> Void) {
-            self.body = body
-        }
-    }
-
-    private nonisolated static let body:
-        @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { context in
-            guard let context = unsafe context else { return nil }
-            // Signals are for the loop; a write to a closed connection is an error, not SIGPIPE.
-            var all = sigset_t()
-            unsafe sigfillset(&all)
-            unsafe pthread_sigmask(SIG_BLOCK, &all, nil)
-            let job = unsafe Unmanaged<Job>.fromOpaque(context).takeRetainedValue()
-            job.body()
-            onLoop { TransferThreads.shared.ended() }
-            return nil
-        }
 }
