@@ -59,7 +59,8 @@ let package = Package(
                 .embedInCode("40_checks.sql"), .embedInCode("45_chain_gaps.sql"),
                 .embedInCode("50_notify.sql"),
                 .embedInCode("60_claims.sql"), .embedInCode("65_ends.sql"),
-                .embedInCode("70_functions.sql"), .embedInCode("90_built_ins.sql"),
+                .embedInCode("66_workers.sql"), .embedInCode("70_functions.sql"),
+                .embedInCode("90_built_ins.sql"),
             ],
             swiftSettings: settings),
 

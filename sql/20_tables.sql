@@ -234,13 +234,20 @@ CREATE TABLE timetable.worker (
     version text NOT NULL,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at timestamptz,
-    claimed_until timestamptz
+    claimed_until timestamptz,
+    stopped_at timestamptz,
+    stopped_by text
 );
 COMMENT ON TABLE timetable.worker IS 'One row for each daemon that ever served this database';
 COMMENT ON COLUMN timetable.worker.seen_at IS
     'When it last proved to serve. NULL: it never served';
 COMMENT ON COLUMN timetable.worker.claimed_until IS
     'Until then it claimed all that was due and it knew of';
+
+COMMENT ON COLUMN timetable.worker.stopped_at IS
+    'When it stopped, or was declared dead; NULL while it serves';
+COMMENT ON COLUMN timetable.worker.stopped_by IS
+    'The worker that declared it dead; NULL: it stopped by itself';
 
 CREATE TABLE timetable.worker_backend (
     client_name text NOT NULL

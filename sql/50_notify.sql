@@ -62,6 +62,15 @@ BEGIN
         ) AS changed;
     END IF;
     PERFORM timetable.send_config_change(TG_TABLE_NAME, TG_OP, configs);
+    -- What kept them waiting may be gone: max_instances, client_name, an exclusion.
+    IF TG_OP <> 'INSERT' AND current_setting('timetable.quiet', true) IS DISTINCT FROM 'on'
+        AND EXISTS (
+            SELECT FROM timetable.run_request q
+            WHERE q.claimed_at IS NULL
+                AND (q.blocked_at IS NOT NULL OR q.chain_execution_config = ANY (configs)))
+    THEN
+        PERFORM pg_notify('timetable_run', '{"requests": "all"}');
+    END IF;
     RETURN NULL;
 END $$;
 

@@ -1,11 +1,11 @@
 -- Ends of runs, called by the daemon only.
 
--- Ends a run well, in the transaction of its chain: both commit or neither. Raises when the run
--- is not under way in this worker's hands any more, so that the chain's work is not done either.
+-- Ends a run well, in the transaction of its chain: both commit or neither. Raises when this
+-- attempt is not under way in this worker's hands any more, so that its work is not done either.
 -- With config_to_wake, that config waits for the end of its run (@after) on every daemon.
 -- False when the transaction is read only: then nothing is recorded here.
 CREATE FUNCTION timetable.chain_done(
-    run bigint, worker text, config_to_delete bigint, config_to_wake bigint
+    run bigint, attempt integer, worker text, config_to_delete bigint, config_to_wake bigint
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -13,11 +13,11 @@ BEGIN
         RETURN false;
     END IF;
     -- Not "=": the planner would take the index of the runs under way, and look at all of them.
-    UPDATE timetable.run_status
+    UPDATE timetable.run_status r
     SET execution_status = 'CHAIN_DONE', finished = clock_timestamp(),
         last_status_update = clock_timestamp()
-    WHERE run_status = run AND execution_status IS NOT DISTINCT FROM 'STARTED'
-        AND client_name = worker;
+    WHERE r.run_status = run AND r.execution_status IS NOT DISTINCT FROM 'STARTED'
+        AND r.attempt = chain_done.attempt AND r.client_name = worker;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'run % is no longer under way for worker "%"', run, worker
             USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -34,17 +34,17 @@ BEGIN
     RETURN true;
 END $$;
 
--- Before a COMMIT that is a task of the chain: raises unless the run is still under way in this
+-- Before a COMMIT that is a task of the chain: raises unless this attempt is still under way in this
 -- worker's hands, and keeps it so until that COMMIT.
-CREATE FUNCTION timetable.hold_run(run bigint, worker text) RETURNS void
+CREATE FUNCTION timetable.hold_run(run bigint, attempt integer, worker text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('transaction_read_only') = 'on' THEN
         RETURN;  -- nothing is at stake
     END IF;
-    PERFORM FROM timetable.run_status
-    WHERE run_status = run AND execution_status IS NOT DISTINCT FROM 'STARTED'
-        AND client_name = worker
+    PERFORM FROM timetable.run_status r
+    WHERE r.run_status = run AND r.execution_status IS NOT DISTINCT FROM 'STARTED'
+        AND r.attempt = hold_run.attempt AND r.client_name = worker
     FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'run % is no longer under way for worker "%"', run, worker
@@ -67,10 +67,10 @@ END $$;
 -- end: after a COMMIT whose answer was lost, the wait for its row tells what became of it.
 -- A failed run whose config has retries left becomes WAITING, with a request that resumes it; one
 -- that has none asks for its config's on_failure, unless it was itself asked for by one.
--- Returns the end that each run has now.
+-- Returns the end that each run has now, TAKEN when another attempt or worker has it.
 CREATE FUNCTION timetable.end_runs(
-    runs bigint[], statuses text[], errors text[], sqlstates text[], worker text,
-    OUT run bigint, OUT status text
+    runs bigint[], attempts integer[], statuses text[], errors text[], sqlstates text[], worker text,
+    OUT run bigint, OUT status text, OUT attempt integer
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -92,13 +92,14 @@ BEGIN
                     THEN clock_timestamp() + greatest(c.retry_delay, least(
                         c.retry_delay * 2 ^ least(was.attempt - 1, 30), interval '1 day'))
                 END AS retry_at
-            FROM unnest(runs, statuses, errors, sqlstates) AS e (run, status, error, sqlstate)
+            FROM unnest(runs, attempts, statuses, errors, sqlstates)
+                AS e (run, attempt, status, error, sqlstate)
             JOIN timetable.run_status was ON was.run_status = e.run
             LEFT JOIN timetable.chain_execution_config c
                 ON c.chain_execution_config = was.chain_execution_config
         ) AS e
         WHERE r.run_status = e.run AND r.execution_status IS NOT DISTINCT FROM 'STARTED'
-            AND r.client_name = worker
+            AND r.attempt = e.attempt AND r.client_name = worker
         RETURNING r.*, e.on_failure
     ), asked AS (
         INSERT INTO timetable.run_request
@@ -124,44 +125,12 @@ BEGIN
     END IF;
     PERFORM timetable.wake_after(runs);
     RETURN QUERY
-    SELECT r.run_status, r.execution_status::text
-    FROM timetable.run_status r WHERE r.run_status = ANY (runs);
-END $$;
-
--- Ends the sessions that an earlier life of this worker left behind, but not those in keep, and
--- returns how many are still there: to be called until it returns 0.
-CREATE FUNCTION timetable.end_sessions(worker text, keep integer[]) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    left_over bigint;
-BEGIN
-    SELECT count(pg_terminate_backend(a.pid)) INTO left_over
-    FROM timetable.worker_backend b
-    JOIN pg_stat_activity a ON a.pid = b.pid AND a.backend_start = b.backend_start
-    WHERE b.client_name = worker AND a.pid <> ALL (keep);
-    DELETE FROM timetable.worker_backend b
-    WHERE b.client_name = worker AND NOT EXISTS (
-        SELECT FROM pg_stat_activity a WHERE a.pid = b.pid AND a.backend_start = b.backend_start);
-    RETURN left_over;
-END $$;
-
--- What a worker had under way when its daemon ended: nobody knows how far it came. It is DEAD, or
--- WAITING for another attempt where its config has retries.
-CREATE FUNCTION timetable.mark_dead(worker text, OUT run bigint, OUT status text)
-RETURNS SETOF record
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    dead bigint[] := ARRAY(
-        SELECT r.run_status FROM timetable.run_status r
-        WHERE r.execution_status = 'STARTED' AND r.client_name = worker);
-BEGIN
-    RETURN QUERY
-    SELECT e.run, e.status
-    FROM timetable.end_runs(
-        dead, array_fill('DEAD'::text, ARRAY[cardinality(dead)]),
-        array_fill(
-            'its daemon ended while it was under way'::text, ARRAY[cardinality(dead)]),
-        NULL, worker) AS e;
+    SELECT r.run_status,
+        CASE WHEN r.attempt = e.attempt AND r.client_name = worker THEN r.execution_status::text
+            ELSE 'TAKEN' END,
+        e.attempt
+    FROM unnest(runs, attempts) AS e (run, attempt)
+    JOIN timetable.run_status r ON r.run_status = e.run;
 END $$;
 
 -- The claims whose answers were lost with a connection: the daemon knows all the runs that it began,

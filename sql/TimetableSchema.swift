@@ -1,7 +1,7 @@
 /// The schema that this program installs, embedded: its files in the order in which they are run.
 public enum TimetableSchema {
     /// What `timetable.schema_version` holds after them.
-    public static let version: Int64 = 2
+    public static let version: Int64 = 3
 
     public struct File: Sendable {
         public let name: String
@@ -25,6 +25,7 @@ public enum TimetableSchema {
             File("50_notify.sql", PackageResources._0_notify_sql),
             File("60_claims.sql", PackageResources._0_claims_sql),
             File("65_ends.sql", PackageResources._5_ends_sql),
+            File("66_workers.sql", PackageResources._6_workers_sql),
             File("70_functions.sql", PackageResources._0_functions_sql),
             File("90_built_ins.sql", PackageResources._0_built_ins_sql),
         ]

@@ -17,6 +17,8 @@ struct RunContext {
     let wakes: @LoopActor (Int64) -> Bool
     /// Asks the daemon to end, after the runs under way.
     let shutDown: @LoopActor () -> Void
+    /// What to wait for while nobody knows whether our runs are still ours; nil: they are.
+    let doubt: @LoopActor () -> Gate?
 }
 
 /// Runs one chain from its first element to its recorded end.
@@ -52,7 +54,7 @@ final class ChainRunner {
         let limit = run.timeLimit.map { limit in
             EventLoop.shared.after(limit) { [weak self] in self?.stop(.timedOut(after: limit)) }
         }
-        var end = RunEnd(run: run.id, status: .done)
+        var end = RunEnd(run: run.id, attempt: run.attempt, status: .done)
         do throws(TaskFailure) {
             if let malformed = run.malformed { throw TaskFailure(malformed) }
             for (index, element) in run.elements.enumerated() {
@@ -75,7 +77,8 @@ final class ChainRunner {
     var metadata: Logger.Metadata { ["run": "\(run.id)", "config": "\(run.config)"] }
 
     private func failedEnd(_ failure: TaskFailure) -> RunEnd {
-        var end = RunEnd(run: run.id, status: failure.isTimeOut ? .timedOut : .failed)
+        var end = RunEnd(
+            run: run.id, attempt: run.attempt, status: failure.isTimeOut ? .timedOut : .failed)
         end.error = failure.message
         end.sqlstate = failure.sqlstate
         if let stopOfRun {
@@ -91,6 +94,10 @@ final class ChainRunner {
         case RunEnd.Status.done.rawValue:
             // The connection was lost after its COMMIT had happened.
             context.logger.info("the run is done; only the answer was lost", metadata: metadata)
+        case RunEnd.Status.dead.rawValue, RunEnd.Status.taken.rawValue:
+            context.logger.error(
+                "run \(run.id) was given up: this daemon had been declared dead during it",
+                metadata: metadata)
         case RunEnd.Status.waiting.rawValue:
             context.logger.error(
                 "attempt \(run.attempt) of chain \(run.chain) failed, and it will be tried again: \(end.error ?? "")",
@@ -143,9 +150,21 @@ final class ChainRunner {
 
     // MARK: Elements
 
+    /// A daemon that was frozen or cut off may have been declared dead: what goes on in the chain's
+    /// transaction would come to nothing, but not a program that is started now.
+    private func untilUndoubted() async {
+        while stopOfRun == nil, let doubt = context.doubt() {
+            let end = Gate()
+            let id = doubt.whenOpen { end.open() }
+            await untilStopped(end)
+            doubt.forget(id)
+        }
+    }
+
     private func perform(_ element: Element, isLast: Bool) async throws(TaskFailure) {
         var firstFailure: TaskFailure?
         for (index, parameter) in element.parameters.enumerated() {
+            await untilUndoubted()
             if let stopOfRun { throw TaskFailure(stopOfRun.message) }
             let isFinal = isLast && index == element.parameters.count - 1
             do throws(TaskFailure) {

@@ -31,11 +31,21 @@ public final class Daemon {
     /// All open sessions by server process, to tell ours from those of an earlier life.
     var backends: Set<Int32> = []
     var changes = PendingChanges()
+    /// Whether our runs are still ours, and what those wait for that doubt it.
+    var lease = Lease()
+    var doubt: Gate?
+    /// Workers that we are declaring dead.
+    var burials: Set<String> = []
+    /// The last session that held our name, and when its server process started.
+    var formerControl: (pid: Int32, start: String)?
+    var isStandingBy = false
+    /// Whether sessions for tasks may ask the server to look whether we are still there.
+    var serverChecksClients = false
     /// Requests that found no room when we asked: another worker's may wait for our runs.
     var waitedHere: Set<Int64> = []
 
     /// Runs under way, and those that wait for their turn in the order of their fire times.
-    var active: [Int64: ChainRunner] = [:]
+    var active: [Run.Key: ChainRunner] = [:]
     var ready = Deque<Run>()
     /// Open when nothing is under way, from the moment at which we stop.
     let drained = Gate()
@@ -104,6 +114,7 @@ public final class Daemon {
             }
         }
         pools.closeIdle()
+        await sayStopped()
         link?.close()
         await embedded?.stop()
         if let failure { throw failure }
@@ -232,6 +243,7 @@ public final class Daemon {
 
     var statusText: String {
         guard !stopping.isOpen else { return "stopping, \(active.count + ready.count) runs left" }
+        if isStandingBy { return "standing by for the worker \(settings.name)" }
         guard link != nil else { return "not connected to the database" }
         let next = planner.nextFire.map { "next fire \($0.rfc3339)" } ?? "nothing scheduled"
         return "\(planner.configCount) schedules, \(next), \(active.count) running"

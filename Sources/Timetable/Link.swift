@@ -21,6 +21,11 @@ final class Link {
     let lost = Gate()
     /// Set while a heartbeat waits for its echo.
     var awaitedEcho: String?
+    /// Nil while one is under way.
+    var nextBeat: EventLoop.TimerID?
+    /// Somebody came or went while one was under way.
+    var beatsAgain = false
+    var peers = Peers()
 
     init(
         control: Connection, claims: Connection, defaultZone: String,
@@ -73,9 +78,10 @@ final class Link {
 
 extension Daemon {
     private static let pageSize = 20_000
-    private static let nameLockPatience: Duration = .seconds(5)
     private static let readDeadline: Duration = .seconds(60)
-    private static let longestDelay: Duration = .seconds(5)
+    /// With its jitter 5 s: by then the peers of a worker expect it back.
+    private static let longestDelay: Duration = .milliseconds(3_300)
+    private static let touchInterval: Duration = .seconds(2)
 
     /// Connects, serves while it lasts, and connects again, until we stop.
     func keepConnected() async {
@@ -88,7 +94,7 @@ extension Daemon {
                 await disconnected(link)
             } catch {
                 if !mayRetry(error) {
-                    failure = error
+                    if !stopping.isOpen { failure = error }
                     stop()
                     return
                 }
@@ -125,13 +131,22 @@ extension Daemon {
     ) async throws(PostgresError) -> Connection {
         let session = try await openUnregistered(purpose, isForTasks: isForTasks)
         do throws(PostgresError) {
-            try await session.run(
-                Statements.registerBackend, [settings.name], deadline: .seconds(10))
+            _ = try await register(session)
         } catch {
             session.close()
             throw error
         }
         return session
+    }
+
+    /// Returns when its server process started.
+    private func register(_ session: Connection) async throws(PostgresError) -> String {
+        let rows = try await session.run(
+            Statements.registerBackend, [settings.name], deadline: .seconds(10))
+        guard let start = rows.text(0, 0) else {
+            throw PostgresError(.connection, "this worker was declared dead meanwhile")
+        }
+        return start
     }
 
     private func openUnregistered(
@@ -144,7 +159,10 @@ extension Daemon {
         }
         var options = ProcessID.variable("PGOPTIONS").map { $0 + " " } ?? ""
         options += "-c timetable.client_name=\(name)"
-        if !isForTasks {
+        if isForTasks {
+            // Else a statement goes on, maybe for hours, when we are gone.
+            if serverChecksClients { options += " -c client_connection_check_interval=1s" }
+        } else {
             // Our own statements: planned once a session, not at each of their first five uses. By
             // index: a plan made while the tables are empty has to suit full ones.
             options += " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
@@ -195,11 +213,13 @@ extension Daemon {
         }
         try await takeName(control)
         do throws(PostgresError) {
+            serverChecksClients = await checksClients(control)
             let (gapStart, lost) = try await takeOver(control)
             control.onNotification = { [weak self] in self?.notified($0) }
             for name in ["timetable_config", "timetable_run", "timetable_cancel", channel] {
                 try await control.run(Statements.listen(name), deadline: .seconds(10))
             }
+            try await control.run(Statements.announceWorker("STARTED"), deadline: .seconds(10))
             let claims = try await openSession("claims")
             let zone = try await control.run(Statements.defaultZone, deadline: .seconds(10))
             let link = Link(
@@ -213,29 +233,6 @@ extension Daemon {
             return link
         } catch {
             throw StartFailure(error, doing: "the schedules can't be read")
-        }
-    }
-
-    /// The name lock is what makes a name one worker's. A predecessor may be just about to end.
-    private func takeName(_ control: Connection) async throws(StartFailure) {
-        let patience = Gate()
-        let timer = EventLoop.shared.after(Self.nameLockPatience) { patience.open() }
-        defer { EventLoop.shared.cancelTimer(timer) }
-        while true {
-            do throws(PostgresError) {
-                let rows = try await control.run(
-                    Statements.lockName, [settings.name], deadline: .seconds(10))
-                if rows.boolean(0, 0) == true { return }
-            } catch {
-                throw StartFailure(error, doing: "the name of the worker can't be locked")
-            }
-            if patience.isOpen || stopping.isOpen {
-                throw StartFailure(
-                    .nameInUse,
-                    "a worker named \"\(settings.name)\" is already connected to this database; "
-                        + "give this one another --name")
-            }
-            await stopping.wait(atMost: .milliseconds(100))
         }
     }
 
@@ -263,26 +260,61 @@ extension Daemon {
             }
             await stopping.wait(atMost: .milliseconds(50))
         }
-        try await control.run(
-            Statements.registerBackend, [settings.name], deadline: .seconds(10))
+        formerControl = (control.backend, try await register(control))
         var lost: [(run: Int64, config: Int64)] = []
         if hasServed {
-            let known = (Array(active.keys) + ready.map(\.id)).arrayLiteral
+            try await giveUpTakenRuns(control)
+            let known = knownRuns.arrayLiteral
             let rows = try await control.run(
                 Statements.releaseClaims, [settings.name, known], deadline: .seconds(30))
             lost = Self.runs(rows)
         } else {
             let dead = try await control.run(
                 Statements.markDead, [settings.name], deadline: .seconds(30))
-            for row in 0..<dead.count {
-                logger.error(
-                    """
-                    run \(dead.text(row, 0) ?? "?") is \(dead.text(row, 1) ?? "?"): its daemon \
-                    ended during it
-                    """)
-            }
+            reportRuns(dead, from: 0, "its daemon ended during it")
         }
         return (seen.map(WallInstant.init(microseconds:)) ?? .distantPast, lost)
+    }
+
+    /// While we were away our peers may have declared us dead.
+    private func giveUpTakenRuns(_ control: Connection) async throws(PostgresError) {
+        let known = active.values.map(\.run) + ready
+        guard !known.isEmpty else { return }
+        let rows = try await control.run(
+            Statements.ownRuns,
+            [
+                known.map(\.id).arrayLiteral, known.map { Int64($0.attempt) }.arrayLiteral,
+                settings.name,
+            ], deadline: .seconds(30))
+        var own: [Int64: Int32] = [:]
+        for row in 0..<rows.count {
+            guard let run = rows.integer(row, 0), let attempt = rows.integer(row, 1) else {
+                continue
+            }
+            own[run] = Int32(attempt)
+        }
+        giveUp({ own[$0.id] != $0.attempt }, "this daemon had been declared dead meanwhile")
+    }
+
+    /// Whether the server can notice by itself that a client is gone: PostgreSQL 14 and newer, on
+    /// systems that can tell.
+    private func checksClients(_ control: Connection) async -> Bool {
+        do throws(PostgresError) {
+            return try await control.run(Statements.checkClient, deadline: .seconds(10)).count > 0
+        } catch {
+            return false
+        }
+    }
+
+    /// Takes ourselves off the list of those who live.
+    func sayStopped() async {
+        guard let control = link?.control, control.ended == nil else { return }
+        do throws(PostgresError) {
+            try await control.run(Statements.workerStopped, [settings.name], deadline: .seconds(5))
+        } catch {
+            logger.error(
+                "peers will find this worker dead, since it can't say that it stops: \(error)")
+        }
     }
 
     /// LISTEN stands: from here on no change can be missed.
@@ -301,7 +333,13 @@ extension Daemon {
     func readAllConfigs(_ link: Link) async throws(PostgresError) {
         let reader = ConfigReader(zones: zones, defaultZone: link.defaultZone)
         var last: Int64 = 0
+        var touched = MonotonicInstant.now()
         while true {
+            if MonotonicInstant.now().duration(since: touched) > Self.touchInterval {
+                touched = .now()
+                try await link.control.run(
+                    Statements.touchWorker, [settings.name], deadline: .seconds(10))
+            }
             let rows = try await link.control.run(
                 Statements.configPage, [settings.name, String(last), String(Self.pageSize)],
                 deadline: Self.readDeadline)
@@ -345,7 +383,7 @@ extension Daemon {
         adopt(link.lostClaims)
         // What was notified while all was read.
         readChanges()
-        lookForCancels(Array(active.keys) + ready.map(\.id))
+        lookForCancels(knownRuns)
         scheduleHeartbeat(link, after: .zero)
         if hasServed {
             logger.info("connected to the database again; \(planner.configCount) schedules")

@@ -59,9 +59,10 @@ extension Daemon {
         }
     }
 
-    /// `table operation id id …` or `table operation all`.
+    /// `table operation id id …`, `table operation all`, or `worker event`.
     private func configsChanged(_ payload: String) {
         let words = payload.split(separator: " ")
+        if words.first == "worker" { return workersChanged() }
         guard words.count > 2 else { return }
         guard words[0] == "chain_execution_config" || words[2] == "all" else {
             // A claim reads chain, tasks and parameters as they are then.
@@ -153,53 +154,6 @@ extension Daemon {
             // Without what we were told to look at, nothing here can be trusted.
             logger.error("changed configs can't be read: \(error)")
             link.close()
-        }
-    }
-
-    // MARK: Heartbeat
-
-    private static let echoPatience: Duration = .seconds(5)
-
-    /// Proves that the session hears: a half-open socket looks alive and is deaf.
-    func scheduleHeartbeat(_ link: Link, after delay: Duration) {
-        _ = EventLoop.shared.after(delay) { [weak self, weak link] in
-            guard let self, let link, !link.lost.isOpen else { return }
-            beat(link)
-        }
-    }
-
-    private func beat(_ link: Link) {
-        handle(.tick)
-        let token = String(MonotonicInstant.now().nanoseconds)
-        link.awaitedEcho = token
-        _ = EventLoop.shared.after(Self.echoPatience) { [weak self, weak link] in
-            guard let self, let link, link.awaitedEcho == token, !link.lost.isOpen else { return }
-            logger.error("the LISTEN session does not hear its own notification")
-            link.close()
-        }
-        let commands = [
-            Command(
-                Statements.heartbeat,
-                [
-                    settings.name, channel, token,
-                    link.settled(planner.givenOutThrough).map { String($0.microseconds) },
-                ]),
-            Command(Statements.lockNotifications),
-        ]
-        // The lock is asked for once; holding it twice would need two releases, and ends with us.
-        let asked = link.takesNotifications ? Array(commands.prefix(1)) : commands
-        let sent = WallInstant.now()
-        link.control.send(asked, deadline: Self.echoPatience) { [weak self, weak link] outcome in
-            guard let self, let link, case .success(let rows) = outcome else { return }
-            // Clocks drift, also where nothing is claimed for days.
-            observeClock(rows[0], column: 2, sent: sent)
-            if rows.count > 1 { link.takesNotifications = rows[1].boolean(0, 0) == true }
-            guard rows[0].boolean(0, 0) == true else {
-                logger.error("the LISTEN session listens to nothing")
-                return link.close()
-            }
-            let hasPeers = (rows[0].integer(0, 1) ?? 0) > 0
-            scheduleHeartbeat(link, after: hasPeers ? .seconds(2) : .seconds(30))
         }
     }
 }

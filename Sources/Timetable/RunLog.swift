@@ -13,12 +13,19 @@ struct RunEnd: Sendable, Equatable {
         case timedOut = "TIMED_OUT"
         /// It failed, and will be tried again.
         case waiting = "WAITING"
+        /// Its daemon was declared dead.
+        case dead = "DEAD"
+        /// Its daemon was declared dead, and it was tried again.
+        case taken = "TAKEN"
     }
 
     let run: Int64
+    let attempt: Int32
     var status: Status
     var error: String?
     var sqlstate: String?
+
+    var key: Run.Key { Run.Key(run: run, attempt: attempt) }
 }
 
 /// One invocation of a task, for `execution_log`.
@@ -183,16 +190,21 @@ final class RunLog {
             Statements.endRuns,
             [
                 batch.map(\.end.run).arrayLiteral,
+                batch.map { Int64($0.end.attempt) }.arrayLiteral,
                 batch.map { $0.end.status.rawValue as String? }.arrayLiteral,
                 batch.map { $0.end.error?.storable }.arrayLiteral,
                 batch.map(\.end.sqlstate).arrayLiteral, worker,
             ], deadline: Self.deadline)
-        var states: [Int64: String] = [:]
+        var states: [Run.Key: String] = [:]
         for row in 0..<rows.count {
-            if let run = rows.integer(row, 0) { states[run] = rows.text(row, 1) }
+            if let run = rows.integer(row, 0), let attempt = rows.integer(row, 2) {
+                states[Run.Key(run: run, attempt: Int32(attempt))] = rows.text(row, 1)
+            }
         }
         endings.removeFirst(batch.count)
-        for ending in batch { ending.answer.resume(returning: states[ending.end.run]) }
+        for ending in batch {
+            ending.answer.resume(returning: states[ending.end.key])
+        }
     }
 
     private func writeExecutions(_ session: Connection) async throws(PostgresError) {

@@ -24,27 +24,29 @@ extension Daemon {
                 shutDown: { [unowned self] in
                     logger.notice("run \(run.id) shuts this worker down")
                     stop()
-                }))
-        active[run.id] = runner
+                },
+                doubt: { [unowned self] in currentDoubt() }))
+        active[run.key] = runner
         start { await self.execute(runner) }
         return runner
     }
 
     private func execute(_ runner: ChainRunner) async {
         _ = await runner.execute()
-        active[runner.run.id] = nil
+        active[runner.run.key] = nil
         handle(.ended(config: runner.run.config))
         startReady()
         if stopping.isOpen, active.isEmpty, ready.isEmpty { drained.open() }
     }
 
+    /// All that we claimed and that has not ended.
+    var knownRuns: [Int64] { active.values.map(\.run.id) + ready.map(\.id) }
+
     // MARK: Cancelling
 
     /// Somebody asked to cancel a run: when it is ours, the database tells whether he may.
     func cancelAsked(_ payload: String) {
-        guard let run = Int64(payload),
-            active[run] != nil || ready.contains(where: { $0.id == run })
-        else { return }
+        guard let run = Int64(payload), knownRuns.contains(run) else { return }
         lookForCancels([run])
     }
 
@@ -65,7 +67,11 @@ extension Daemon {
 
     private func cancel(_ id: Int64, _ reason: String) {
         logger.notice("cancelling run \(id): \(reason)")
-        if let runner = active[id] { return runner.stop(.cancelled(reason)) }
+        let running = active.values.filter { $0.run.id == id }
+        guard running.isEmpty else {
+            for runner in running { runner.stop(.cancelled(reason)) }
+            return
+        }
         guard let index = ready.firstIndex(where: { $0.id == id }) else { return }
         // It has its turn at once, to be recorded as cancelled.
         begin(ready.remove(at: index)).stop(.cancelled(reason))

@@ -152,7 +152,7 @@ extension ChainRunner {
         let role = try await session.run(Statements.role).text(0, 0) ?? "none"
         var commands = [
             Command(Statements.resetRole),
-            Command(Statements.holdRun, [String(run.id), context.worker]),
+            Command(Statements.holdRun, [String(run.id), String(run.attempt), context.worker]),
         ]
         if role != "none" { commands.append(Statements.setRole(role)) }
         _ = try await session.run(commands)
@@ -189,7 +189,7 @@ extension ChainRunner {
             Command(
                 Statements.chainDone,
                 [
-                    String(run.id), context.worker,
+                    String(run.id), String(run.attempt), context.worker,
                     run.selfDestruct ? String(run.config) : nil,
                     run.wakesConfig || context.wakes(run.config) ? String(run.config) : nil,
                 ]),

@@ -11,6 +11,8 @@ public struct Settings: Sendable {
     public var name: String
     /// Keep trying when the database can't be reached at start.
     public var waitsForDatabase = false
+    /// Wait for the worker of this name to end, and take over, rather than refuse to start.
+    public var standsBy = false
     /// How long runs under way may take to end after SIGTERM.
     public var drainTimeout: Duration = .seconds(30)
     /// The bound on connections that run SQL tasks.

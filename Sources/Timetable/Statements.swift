@@ -75,12 +75,20 @@ enum Statements {
     /// `channel` is one of ours: lower case letters, digits and underscores.
     static func listen(_ channel: String) -> Statement { Statement(nil, "LISTEN \(channel)") }
 
+    /// Nothing when the worker was declared dead: then the session must not be used. A declaration
+    /// under way is waited for.
     static let registerBackend = Statement(
         nil,
         """
+        WITH alive AS MATERIALIZED (
+            SELECT client_name FROM timetable.worker
+            WHERE client_name = $1 AND stopped_at IS NULL FOR KEY SHARE
+        )
         INSERT INTO timetable.worker_backend (client_name, pid, backend_start)
-        SELECT $1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
-        ON CONFLICT DO NOTHING
+        SELECT w.client_name, a.pid, a.backend_start
+        FROM alive w, pg_stat_activity a WHERE a.pid = pg_backend_pid()
+        ON CONFLICT (client_name, pid, backend_start) DO UPDATE SET pid = excluded.pid
+        RETURNING backend_start
         """)
     static let forgetBackend = Statement(
         "forget_backend",
@@ -89,7 +97,26 @@ enum Statements {
     // MARK: Worker
 
     static let lockName = Statement(
-        nil, "SELECT pg_try_advisory_lock(hashtextextended('carillon worker ' || $1, 0))")
+        "lock_name", "SELECT pg_try_advisory_lock(timetable.name_key($1))")
+    static let lockStandby = Statement(
+        nil, "SELECT pg_try_advisory_lock_shared(timetable.standby_key($1))")
+    static let unlockStandby = Statement(
+        nil, "SELECT pg_advisory_unlock_shared(timetable.standby_key($1))")
+    /// Ends a session of ours that the server still holds though it is lost to us.
+    static let endSession = Statement(
+        nil,
+        """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE pid = $1::integer AND backend_start = $2::timestamptz
+        """)
+    /// True where the server can find out by itself, while it works, that its client is gone; it
+    /// does from then on.
+    static let checkClient = Statement(
+        nil,
+        """
+        SELECT set_config('client_connection_check_interval', '1s', false)
+        WHERE current_setting('client_connection_check_interval', true) IS NOT NULL
+        """)
     static let lockNotifications = Statement(
         "lock_notifications",
         "SELECT pg_try_advisory_lock(hashtextextended('carillon notifications', 0))")
@@ -100,7 +127,34 @@ enum Statements {
         VALUES ($1, $2, $3::integer, $4)
         ON CONFLICT (client_name) DO UPDATE
         SET host = excluded.host, pid = excluded.pid, version = excluded.version,
-            started_at = clock_timestamp()
+            started_at = clock_timestamp(), stopped_at = NULL, stopped_by = NULL
+        """)
+    /// Has the others look at who is there: `STARTED`, `STANDBY`, `STOPPED`.
+    static func announceWorker(_ event: String) -> Statement {
+        Statement(nil, "SELECT pg_notify('timetable_config', 'worker \(event)')")
+    }
+    /// While all is read no heartbeat proves that we live.
+    static let touchWorker = Statement(
+        "touch_worker",
+        "UPDATE timetable.worker SET seen_at = clock_timestamp() WHERE client_name = $1")
+    static let workerStopped = Statement(
+        nil,
+        """
+        WITH gone AS (DELETE FROM timetable.worker_backend WHERE client_name = $1),
+        stopped AS (
+            UPDATE timetable.worker SET stopped_at = clock_timestamp()
+            WHERE client_name = $1 AND stopped_at IS NULL
+        )
+        SELECT pg_notify('timetable_config', 'worker STOPPED')
+        """)
+    /// Which of these attempts are still under way in this worker's hands.
+    static let ownRuns = Statement(
+        nil,
+        """
+        SELECT r.run_status, r.attempt
+        FROM unnest($1::bigint[], $2::integer[]) AS known (run, attempt)
+        JOIN timetable.run_status r ON r.run_status = known.run AND r.attempt = known.attempt
+        WHERE r.client_name = $3 AND r.execution_status IS NOT DISTINCT FROM 'STARTED'
         """)
     /// Until when this worker, or a new one's peers, claimed what was due. What is bound to a
     /// worker that never served was claimed by nobody. A minute less, in which it may not have
@@ -120,14 +174,23 @@ enum Statements {
         """)
     static let endSessions = Statement(
         nil, "SELECT timetable.end_sessions($1, $2::integer[])")
-    static let markDead = Statement(nil, "SELECT run, status FROM timetable.mark_dead($1)")
+    static let markDead = Statement(
+        nil,
+        """
+        SELECT run, status
+        FROM timetable.mark_dead($1, 'its daemon ended while it was under way')
+        """)
+    static let bury = Statement(
+        nil, "SELECT outcome, run, status FROM timetable.bury($1, $2::bigint, $3)")
     /// Columns: runs to be adopted, and their configs.
     static let releaseClaims = Statement(
         nil, "SELECT run, config FROM timetable.release_claims($1, $2::bigint[])")
     static let adoptRuns = Statement(
         nil, "SELECT run, config FROM timetable.adopt_runs($1::bigint[], $2)")
-    /// Columns: whether this session listens to its channels, how many other workers live, the
-    /// time.
+    /// Proves that this worker lives and hears, and looks at its peers: a row for each that has not
+    /// stopped, or one without a peer. Columns: whether this session listens to its channels; the
+    /// time; whether another daemon stands by for its name; a peer, when it was last seen, and
+    /// whether it is connected.
     static let heartbeat = Statement(
         "heartbeat",
         """
@@ -138,13 +201,32 @@ enum Statements {
             WHERE client_name = $1
         ), echo AS MATERIALIZED (
             SELECT pg_notify($2, $3)
+        ), held AS MATERIALIZED (
+            SELECT key FROM timetable.held_lock
         )
         SELECT (SELECT count(*) FROM pg_listening_channels() AS c (name)
                 WHERE c.name IN ('timetable_config', 'timetable_run')) = 2,
-            (SELECT count(*) FROM timetable.worker
-                WHERE client_name <> $1 AND seen_at > clock_timestamp() - interval '1 minute'),
-            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
-        FROM echo
+            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+            EXISTS (SELECT FROM held WHERE key = timetable.standby_key($1)),
+            w.client_name, w.seen, w.is_connected
+        FROM echo LEFT JOIN (
+            SELECT client_name, \(seen),
+                EXISTS (SELECT FROM held WHERE key = timetable.name_key(client_name))
+                    AS is_connected
+            FROM timetable.worker
+            WHERE client_name <> $1 AND stopped_at IS NULL
+        ) AS w ON true
+        """)
+    private static let seen = """
+        (extract(epoch FROM greatest(seen_at, started_at)) * 1000000)::bigint AS seen
+        """
+    /// What a stand-by sees of the worker whose name it waits for, as heartbeat does of a peer.
+    static let namesake = Statement(
+        "namesake",
+        """
+        SELECT client_name, \(seen),
+            EXISTS (SELECT FROM timetable.held_lock WHERE key = timetable.name_key(client_name))
+        FROM timetable.worker WHERE client_name = $1 AND stopped_at IS NULL
         """)
 
     // MARK: Configs
@@ -352,8 +434,10 @@ enum Statements {
             'timetable_run', '{"requests": [' || array_to_string($1::bigint[], ', ') || ']}')
         """)
     static let chainDone = Statement(
-        "chain_done", "SELECT timetable.chain_done($1::bigint, $2, $3::bigint, $4::bigint)")
-    static let holdRun = Statement("hold_run", "SELECT timetable.hold_run($1::bigint, $2)")
+        "chain_done",
+        "SELECT timetable.chain_done($1::bigint, $2::integer, $3, $4::bigint, $5::bigint)")
+    static let holdRun = Statement(
+        "hold_run", "SELECT timetable.hold_run($1::bigint, $2::integer, $3)")
     /// The runs among these that somebody asked to cancel, with the reason.
     static let cancelRequests = Statement(
         "cancel_requests",
@@ -364,8 +448,9 @@ enum Statements {
     static let endRuns = Statement(
         "end_runs",
         """
-        SELECT run, status
-        FROM timetable.end_runs($1::bigint[], $2::text[], $3::text[], $4::text[], $5)
+        SELECT run, status, attempt
+        FROM timetable.end_runs(
+            $1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6)
         """)
 
     // MARK: Logs

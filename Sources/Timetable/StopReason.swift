@@ -4,12 +4,14 @@ enum StopReason: Sendable, Equatable {
     case cancelled(String)
     /// The daemon stops and waits no longer.
     case shutDown(String)
+    /// It is not ours any more: this daemon was declared dead.
+    case taken(String)
     /// Its time limit passed.
     case timedOut(after: Duration)
 
     var message: String {
         switch self {
-        case .cancelled(let reason), .shutDown(let reason): reason
+        case .cancelled(let reason), .shutDown(let reason), .taken(let reason): reason
         case .timedOut(let limit): "timed out after \(limit.text)"
         }
     }
@@ -17,7 +19,7 @@ enum StopReason: Sendable, Equatable {
     /// The end of a run that is stopped for this reason.
     var status: RunEnd.Status {
         switch self {
-        case .cancelled, .shutDown: .cancelled
+        case .cancelled, .shutDown, .taken: .cancelled
         case .timedOut: .timedOut
         }
     }
@@ -25,7 +27,7 @@ enum StopReason: Sendable, Equatable {
     /// How long a program may take to end after SIGTERM. Who cancels by hand is waiting.
     var grace: Duration {
         switch self {
-        case .cancelled: .milliseconds(500)
+        case .cancelled, .taken: .milliseconds(500)
         case .shutDown, .timedOut: .seconds(5)
         }
     }

@@ -2,6 +2,12 @@ internal import Postgres
 
 /// One run of a chain: what was claimed, with the chain and the parameters as they were then.
 struct Run: Sendable, Equatable {
+    /// An attempt that was taken from us may still be ending when we claim the next one.
+    struct Key: Hashable {
+        let run: Int64
+        let attempt: Int32
+    }
+
     let id: Int64
     let config: Int64
     let chain: Int64
@@ -19,6 +25,8 @@ struct Run: Sendable, Equatable {
     var elements: [Element] = []
     /// Why it can't be run at all.
     var malformed: String?
+
+    var key: Key { Key(run: id, attempt: attempt) }
 }
 
 /// One element of a chain with its base task.

@@ -38,6 +38,9 @@ struct Serve: ParsableCommand {
     @Flag(help: "Keep trying when the database can't be reached at start.")
     var wait = false
 
+    @Flag(help: "Wait while a worker of this name serves the database, and take over from it.")
+    var standby = false
+
     @Option(help: ArgumentHelp("How long runs may go on after SIGTERM.", valueName: "seconds"))
     var drainTimeout = 30.0
 
@@ -127,6 +130,7 @@ struct Serve: ParsableCommand {
         var settings = Settings(connection: connection.parameters, name: name ?? Self.hostName)
         settings.embeddedDirectory = embedded
         settings.waitsForDatabase = wait
+        settings.standsBy = standby
         settings.drainTimeout = .seconds(drainTimeout)
         settings.maxRuns = maxRuns
         settings.sqlConnections = sqlConnections

@@ -1,0 +1,55 @@
+internal import Timing
+
+/// Another worker, as one heartbeat of ours found it.
+struct Peer: Equatable {
+    let name: String
+    /// When it last proved that it lives, in microseconds since 1970 by the database's clock. Only
+    /// ever compared with itself: that clock may be set.
+    let seen: Int64
+    /// Whether it holds its name, so that it is connected.
+    let isConnected: Bool
+}
+
+/// Which peers are dead: those that stayed as they were for too long, by our own clock.
+struct Peers {
+    /// A connected peer that gives no sign is frozen, or its host is cut off.
+    static let patience: Duration = .seconds(10)
+    /// One that is not connected may be connecting again: that takes it 5 s at most.
+    static let unlockedPatience: Duration = .seconds(6)
+    /// After such a gap between two looks it was we who were frozen, and the peers too, perhaps.
+    static let longestGap: Duration = .seconds(5)
+
+    private struct Sight {
+        let seen: Int64
+        let since: MonotonicInstant
+        var unlockedSince: MonotonicInstant?
+    }
+
+    private var sights: [String: Sight] = [:]
+    private var lastLook: MonotonicInstant?
+
+    /// Takes what was seen at an instant since boot; returns those that are dead.
+    ///
+    /// - Complexity: O(*n*) in the number of peers.
+    mutating func look(_ peers: [Peer], at now: MonotonicInstant) -> [Peer] {
+        if let lastLook, now.duration(since: lastLook) > Self.longestGap { sights.removeAll() }
+        lastLook = now
+        var next: [String: Sight] = [:]
+        var dead: [Peer] = []
+        for peer in peers {
+            var sight =
+                sights[peer.name].flatMap { $0.seen == peer.seen ? $0 : nil }
+                ?? Sight(seen: peer.seen, since: now)
+            sight.unlockedSince = peer.isConnected ? nil : sight.unlockedSince ?? now
+            next[peer.name] = sight
+            let unlocked = sight.unlockedSince.map { now.duration(since: $0) } ?? .zero
+            if unlocked >= Self.unlockedPatience
+                || now.duration(since: sight.since) >= Self.patience
+            {
+                dead.append(peer)
+            }
+        }
+        sights = next
+        return dead
+    }
+}
