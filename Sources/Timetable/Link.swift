@@ -117,6 +117,7 @@ extension Daemon {
         // When we stop, the link stays for the claims that are under way.
         guard link.lost.isOpen else { return }
         self.link = nil
+        lease.disconnect(at: .sinceBoot())
         handle(.disconnected)
         let reason = link.control.ended ?? link.claims.ended
         logger.error("connection to the database lost: \(reason.map { "\($0)" } ?? "")")

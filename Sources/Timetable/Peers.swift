@@ -14,6 +14,8 @@ struct Peer: Equatable {
 struct Peers {
     /// A connected peer that gives no sign is frozen, or its host is cut off.
     static let patience: Duration = .seconds(10)
+    /// One that gave no sign since we look may not know of us yet, and beat as one alone does.
+    static let firstPatience: Duration = .seconds(40)
     /// One that is not connected may be connecting again: that takes it 5 s at most.
     static let unlockedPatience: Duration = .seconds(6)
     /// After such a gap between two looks it was we who were frozen, and the peers too, perhaps.
@@ -22,6 +24,7 @@ struct Peers {
     private struct Sight {
         let seen: Int64
         let since: MonotonicInstant
+        let patience: Duration
         var unlockedSince: MonotonicInstant?
     }
 
@@ -37,15 +40,18 @@ struct Peers {
         var next: [String: Sight] = [:]
         var dead: [Peer] = []
         for peer in peers {
+            let before = sights[peer.name]
+            let isFirst = before == nil
             var sight =
-                sights[peer.name].flatMap { $0.seen == peer.seen ? $0 : nil }
-                ?? Sight(seen: peer.seen, since: now)
+                before.flatMap { $0.seen == peer.seen ? $0 : nil }
+                ?? Sight(
+                    seen: peer.seen, since: now,
+                    patience: isFirst ? Self.firstPatience : Self.patience)
             sight.unlockedSince = peer.isConnected ? nil : sight.unlockedSince ?? now
             next[peer.name] = sight
             let unlocked = sight.unlockedSince.map { now.duration(since: $0) } ?? .zero
-            if unlocked >= Self.unlockedPatience
-                || now.duration(since: sight.since) >= Self.patience
-            {
+            let still = now.duration(since: sight.since)
+            if unlocked >= Self.unlockedPatience || still >= sight.patience {
                 dead.append(peer)
             }
         }

@@ -7,7 +7,19 @@ struct DeadPeerTests {
     /// A second worker, which the first one knows of: then both look every 2 s.
     private func addPeer(to first: Served, _ arguments: [String] = []) async throws -> Served {
         let second = try await Served.on(first.database, name: "worker002", arguments)
+        try await waitForSigns(of: "worker001", second)
         return second
+    }
+
+    /// Two heartbeats, 2 s apart: it knows that somebody watches.
+    private func waitForSigns(of worker: String, _ served: Served) async throws {
+        let seen = "SELECT seen_at FROM timetable.worker WHERE client_name = '\(worker)'"
+        for _ in 0..<2 {
+            let before = try await served.psql(seen)
+            try await eventually("a heartbeat of \(worker)") {
+                try await served.psql(seen) != before
+            }
+        }
     }
 
     private func waitForRun(of config: Int, _ served: Served) async throws -> String {
@@ -172,6 +184,7 @@ struct DeadPeerTests {
                 == "DEAD|its daemon ended while it was under way")
 
         let third = try await Served.on(first.database, ["--standby"])
+        try await waitForSigns(of: "worker001", third)
         second.daemon.suspend()
         try await third.daemon.waitForLine(containing: "ready: 0 schedules")
         let quick = try await third.addConfig("quick", [("SQL", "SELECT 1")])

@@ -20,7 +20,10 @@ struct PeersTests {
             deadAt: []),
         Case(
             testDescription: "frozen: connected, no sign for 10 s",
-            looks: (0...6).map { (Double($0) * 2, 10, true) }, deadAt: [10, 12]),
+            looks: [(0, 9, true)] + (1...7).map { (Double($0) * 2, 10, true) }, deadAt: [12, 14]),
+        Case(
+            testDescription: "no sign since we look: it may beat as one alone does",
+            looks: (0...21).map { (Double($0) * 2, 10, true) }, deadAt: [40, 42]),
         Case(
             testDescription: "killed: not connected for 6 s",
             looks: [(0, 10, true), (2, 10, false), (4, 10, false), (6, 10, false), (8, 10, false)],
@@ -36,8 +39,8 @@ struct PeersTests {
             looks: [(0, 10, true), (2, 11, true), (42, 11, true), (44, 12, true)], deadAt: []),
         Case(
             testDescription: "both were frozen, and only we woke",
-            looks: [(0, 10, true)] + (20...26).map { (Double($0) * 2, 10, true) },
-            deadAt: [50, 52]),
+            looks: [(0, 10, true), (2, 11, true)] + (20...41).map { (Double($0) * 2, 11, true) },
+            deadAt: [80, 82]),
         Case(
             testDescription: "found dead at our start",
             looks: [(0, 10, false), (2, 10, false), (4, 10, false), (6, 10, false)],
@@ -67,14 +70,33 @@ struct PeersTests {
 
     /// Whoever is frozen doubts itself before anybody may have taken what it had.
     @Test func aLeaseEndsBeforeAnyPeerCanActOnIt() {
-        #expect(Lease.length < Peers.unlockedPatience && Lease.length < Peers.patience)
+        #expect(Lease.lengthWithPeers < Peers.unlockedPatience)
+        #expect(Lease.lengthWithPeers < Peers.patience)
+        #expect(Lease.lengthAlone < Peers.firstPatience)
         var lease = Lease()
         #expect(lease.isFresh(at: instant(1_000)))
         lease.prove(sent: instant(1_000), hasPeers: true)
         #expect(lease.isFresh(at: instant(1_004.9)))
         #expect(!lease.isFresh(at: instant(1_005)))
         lease.prove(sent: instant(1_006), hasPeers: false)
-        #expect(lease.isFresh(at: instant(2_000)))
+        #expect(lease.isFresh(at: instant(1_040)))
+        #expect(!lease.isFresh(at: instant(1_041)))
+    }
+
+    /// A chain may stop and start its own database server.
+    @Test func aLoneWorkerGoesOnWithoutItsDatabase() {
+        var lease = Lease()
+        lease.prove(sent: instant(1_000), hasPeers: false)
+        lease.disconnect(at: instant(1_010))
+        #expect(lease.isFresh(at: instant(9_000)))
+        // But not when it was frozen before it noticed.
+        lease.prove(sent: instant(9_000), hasPeers: false)
+        lease.disconnect(at: instant(9_050))
+        #expect(!lease.isFresh(at: instant(9_050)))
+        // Nor when others may have taken what it had.
+        lease.prove(sent: instant(9_100), hasPeers: true)
+        lease.disconnect(at: instant(9_101))
+        #expect(!lease.isFresh(at: instant(9_106)))
     }
 
     private func instant(_ seconds: Double) -> MonotonicInstant {
