@@ -20,6 +20,10 @@ let arguments = Target.Dependency.product(
 
 let package = Package(
     name: "carillon",
+    products: [
+        // Preloaded by tests alone.
+        .library(name: "FakeClock", type: .dynamic, targets: ["FakeClock"])
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -84,6 +88,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Timing", "Reactor", "CLinux"],
             path: "Tests/TestSupport", exclude: ["Servers"], swiftSettings: settings),
+        .target(name: "FakeClock", path: "Tests/FakeClock"),
         .executableTarget(
             name: "carillon-bench",
             dependencies: ["TestSupport", "Postgres", "Reactor", "Timing", "Scheduling"],

@@ -21,8 +21,8 @@ extension Daemon {
         }
     }
 
-    /// A worker came or went: looks who is there.
-    func workersChanged() {
+    /// A worker came or went, or we doubt ourselves: looks now.
+    func beatAtOnce() {
         guard let link else { return }  // connecting looks
         guard let timer = link.nextBeat else {
             link.beatsAgain = true
@@ -93,8 +93,11 @@ extension Daemon {
     /// What a run waits for before it does what can't be undone: our peers may have taken it.
     func currentDoubt() -> Gate? {
         guard !lease.isFresh(at: .sinceBoot()) else { return nil }
-        let gate = doubt ?? Gate()
+        if let doubt { return doubt }
+        let gate = Gate()
         doubt = gate
+        // After a suspend of the host the next one is as far away as before.
+        beatAtOnce()
         return gate
     }
 

@@ -62,7 +62,7 @@ extension Daemon {
     /// `table operation id id …`, `table operation all`, or `worker event`.
     private func configsChanged(_ payload: String) {
         let words = payload.split(separator: " ")
-        if words.first == "worker" { return workersChanged() }
+        if words.first == "worker" { return beatAtOnce() }
         guard words.count > 2 else { return }
         guard words[0] == "chain_execution_config" || words[2] == "all" else {
             // A claim reads chain, tasks and parameters as they are then.

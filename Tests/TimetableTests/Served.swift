@@ -81,6 +81,13 @@ struct Served {
         return try await end(ofRequest: request)
     }
 
+    /// Lets no config fire any more, and waits until all runs have ended.
+    func stopFiring() async throws {
+        try await psql("UPDATE timetable.chain_execution_config SET live = false")
+        try await waitFor(
+            "0", "SELECT count(*) FROM timetable.run_status WHERE execution_status = 'STARTED'")
+    }
+
     /// Waits until a query returns `expected`.
     func waitFor(
         _ expected: String, _ sql: String, within limit: Duration = .seconds(30)
