@@ -125,5 +125,7 @@ let package = Package(
             name: "TimetableTests",
             dependencies: ["Timetable", "TimetableSchema", "Timing", "TestSupport"],
             swiftSettings: settings),
+        .testTarget(
+            name: "FaultTests", dependencies: ["TestSupport", "Timing"], swiftSettings: settings),
     ]
 )

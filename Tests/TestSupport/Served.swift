@@ -1,18 +1,20 @@
-import TestSupport
-import Testing
-
 /// A fresh database with a daemon that serves it.
-struct Served {
-    let database: TestDatabase
-    let daemon: DaemonProcess
+public struct Served: Sendable {
+    public let database: TestDatabase
+    public let daemon: DaemonProcess
+
+    public init(database: TestDatabase, daemon: DaemonProcess) {
+        self.database = database
+        self.daemon = daemon
+    }
 
     /// Starts a daemon on a new database and waits until it is ready.
-    static func fresh(_ prefix: String, _ arguments: [String] = []) async throws -> Served {
+    public static func fresh(_ prefix: String, _ arguments: [String] = []) async throws -> Served {
         try await on(PrivateCluster.database(prefix), arguments)
     }
 
     /// Starts a daemon on a database and waits until it is ready.
-    static func on(
+    public static func on(
         _ database: TestDatabase, name: String = "worker001", _ arguments: [String] = [],
         environment: [String: String] = [:]
     ) async throws -> Served {
@@ -25,12 +27,12 @@ struct Served {
 
     /// Runs SQL and returns its rows.
     @discardableResult
-    func psql(_ sql: String) async throws -> String {
+    public func psql(_ sql: String) async throws -> String {
         try await database.psql(sql)
     }
 
     /// Makes a chain of base tasks, `(kind, script)` each, and a config for it; returns its id.
-    func addConfig(
+    public func addConfig(
         _ name: String, _ tasks: [(kind: String, script: String)], columns: String = "schedule",
         values: String = "'@manual'"
     ) async throws -> Int {
@@ -56,11 +58,12 @@ struct Served {
             RETURNING chain_execution_config;
             """
         let id = try await psql(sql)
-        return try #require(Int(id))
+        guard let number = Int(id) else { throw NotReached("\(id) is no id of a config") }
+        return number
     }
 
     /// Waits until a run has ended, and returns its end, its error and its SQLSTATE.
-    func end(ofRequest request: String) async throws -> String {
+    public func end(ofRequest request: String) async throws -> String {
         try await eventually("the end of request \(request)") {
             try await psql(
                 """
@@ -76,7 +79,7 @@ struct Served {
     }
 
     /// Requests a run and waits for its end.
-    func run(_ config: Int, _ parameters: String = "NULL") async throws -> String {
+    public func run(_ config: Int, _ parameters: String = "NULL") async throws -> String {
         let request = try await psql("SELECT timetable.run(\(config), \(parameters))")
         return try await end(ofRequest: request)
     }
@@ -89,7 +92,7 @@ struct Served {
     }
 
     /// Waits until a query returns `expected`.
-    func waitFor(
+    public func waitFor(
         _ expected: String, _ sql: String, within limit: Duration = .seconds(30)
     ) async throws {
         try await eventually(within: limit, "\(sql) gives \(expected)") {
