@@ -14,7 +14,8 @@ extension Connection {
         let end = MonotonicInstant.now().advanced(by: deadline)
         let resolved = try await parameters.withAddresses(until: end)
         // All text that we send and read is UTF-8, whatever the database or PGCLIENTENCODING says.
-        let attempt = try ConnectionAttempt(resolved.with("client_encoding", "UTF8"))
+        let attempt = try ConnectionAttempt(
+            resolved.withTimeouts.with("client_encoding", "UTF8"))
         let outcome = await withCheckedContinuation { continuation in
             attempt.start(deadline: end.duration(since: .now())) {
                 continuation.resume(returning: $0)
@@ -117,6 +118,18 @@ extension Connection {
 }
 
 extension ConnectionParameters {
+    /// Has the kernel find out within about 11 s that the other side is gone without a word, also
+    /// below a statement that has no deadline; the defaults of Linux are 15 minutes and 2 hours.
+    /// tcp(7): TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT. What the user says in the
+    /// parameters counts more.
+    fileprivate var withTimeouts: ConnectionParameters {
+        let defaults = [
+            ("tcp_user_timeout", "10000"), ("keepalives_idle", "5"), ("keepalives_interval", "2"),
+            ("keepalives_count", "3"),
+        ]
+        return ConnectionParameters(defaults + keywords)
+    }
+
     /// Calls `body` with the keywords and values as two NULL-ended lists of C strings.
     fileprivate func withKeywords<Value>(
         _ body: (
