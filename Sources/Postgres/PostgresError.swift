@@ -42,6 +42,16 @@ public struct PostgresError: Error, Sendable, Equatable, CustomStringConvertible
         return text
     }
 
+    /// Whether the same may succeed later, as it is: the server lacked room, connections or leave
+    /// to write, was told to stop, or had to choose between transactions.
+    public var mayPass: Bool {
+        guard let sqlstate else { return kind == .connection || kind == .timedOut }
+        // Classes 40 transaction rollback, 53 insufficient resources, 57 operator intervention,
+        // 58 system error; read only transaction, lock not available.
+        return ["40", "53", "57", "58"].contains(sqlstate.prefix(2))
+            || sqlstate == "25006" || sqlstate == "55P03"
+    }
+
     /// The error of a result, from its fields: PQresultErrorField.
     static func from(_ result: OpaquePointer) -> PostgresError {
         func field(_ code: Character) -> String? {

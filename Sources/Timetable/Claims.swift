@@ -208,8 +208,12 @@ extension Daemon {
         switch outcome {
         case .success(let rows): return rows
         case .failure(let error):
+            // Hundreds may be in flight when a connection is lost, and one line tells it all.
+            guard !link.lost.isOpen else { return nil }
             logger.error("\(what) can't be claimed: \(error)")
-            // A refused claim means a schema or a right that is gone: read everything anew.
+            // A refused claim means a schema or a right that is gone, or a full disk: read
+            // everything anew, a little later each time.
+            if error.kind == .server { link.isRefused = true }
             link.close()
             return nil
         }

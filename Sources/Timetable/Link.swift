@@ -19,6 +19,8 @@ final class Link {
     /// Whether this worker turns raw notifications into requests: one of all does.
     var takesNotifications = false
     let lost = Gate()
+    /// The server answered, and did not do what it was asked.
+    var isRefused = false
     /// Set while a heartbeat waits for its echo.
     var awaitedEcho: String?
     /// Nil while one is under way.
@@ -89,9 +91,9 @@ extension Daemon {
         while !stopping.isOpen {
             do throws(StartFailure) {
                 let link = try await connect()
-                delay = .milliseconds(50)
                 await stopping.wait(orFor: link.lost)
                 await disconnected(link)
+                if !link.isRefused { delay = .milliseconds(50) }
             } catch {
                 if !mayRetry(error) {
                     if !stopping.isOpen { failure = error }
