@@ -162,6 +162,9 @@ extension Daemon {
         }
         var options = ProcessID.variable("PGOPTIONS").map { $0 + " " } ?? ""
         options += "-c timetable.client_name=\(name)"
+        // The server, too, finds out soon that we are gone: it would keep our locks for hours.
+        options += " -c tcp_user_timeout=10s -c tcp_keepalives_idle=5"
+        options += " -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
         if isForTasks {
             // Else a statement goes on, maybe for hours, when we are gone.
             if serverChecksClients { options += " -c client_connection_check_interval=1s" }
@@ -169,11 +172,22 @@ extension Daemon {
             // Our own statements: planned once a session, not at each of their first five uses. By
             // index: a plan made while the tables are empty has to suit full ones.
             options += " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
+            // What a role is limited to holds for tasks; these sessions have deadlines of their own.
+            options += " -c statement_timeout=0 -c lock_timeout=0"
+            options += " -c idle_in_transaction_session_timeout=0"
         }
         let session = try await Connection.open(
             (embedded?.connection ?? settings.connection)
                 .with("application_name", "carillon \(settings.name) \(purpose)")
                 .with("options", options))
+        if !isForTasks {
+            do throws(PostgresError) {
+                try await session.run(Statements.neverIdleOut, deadline: .seconds(10))
+            } catch {
+                session.close()
+                throw error
+            }
+        }
         let backend = session.backend
         backends.insert(backend)
         session.onEnd = { [weak self] _ in self?.backends.remove(backend) }

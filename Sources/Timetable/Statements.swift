@@ -75,6 +75,14 @@ enum Statements {
     /// `channel` is one of ours: lower case letters, digits and underscores.
     static func listen(_ channel: String) -> Statement { Statement(nil, "LISTEN \(channel)") }
 
+    /// Settings that not every version of the server has: no options of a session could name them.
+    static let neverIdleOut = Statement(
+        nil,
+        """
+        SELECT set_config(name, '0', false)
+        FROM unnest('{idle_session_timeout, transaction_timeout}'::text[]) AS s (name)
+        WHERE current_setting(name, true) <> '0'
+        """)
     /// Nothing when the worker was declared dead: then the session must not be used. A declaration
     /// under way is waited for.
     static let registerBackend = Statement(
