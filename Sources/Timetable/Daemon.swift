@@ -101,6 +101,9 @@ public final class Daemon {
             signals?.cancel()
             timer?.cancel()
         }
+        log.onTrouble = { [unowned self] in
+            logger.error("ends and logs of runs wait for the database: \($0)")
+        }
         guard try await startEmbedded() else { return }
         watchZones()
         await withDiscardingTaskGroup { group in

@@ -81,6 +81,10 @@ final class RunLog {
 
     private static let batchSize = 1_000
     private static let lineBound = 10_000
+    /// So many invocations wait for a database that refuses them for a while.
+    private static let executionBound = 50_000
+    /// Attempts that may fail in a row before we say so: about a second.
+    private static let silentFailures = 4
     private static let deadline: Duration = .seconds(30)
     /// What ended while the database is away is tried this long after closing.
     private static let closingPatience: Duration = .seconds(10)
@@ -95,6 +99,9 @@ final class RunLog {
     private var lines = Deque<Line>()
     private var lostLines = 0
     private var reader: CheckedContinuation<Void, Never>?
+    private var failures = 0
+    /// Told once when the database can't be written for longer.
+    var onTrouble: (@LoopActor (PostgresError) -> Void)?
     /// Set when we close: until then the database may be away.
     private var closingDeadline: MonotonicInstant?
 
@@ -154,8 +161,11 @@ final class RunLog {
             }
             do throws(PostgresError) {
                 try await write()
+                failures = 0
             } catch {
                 if mayGiveUp { break }
+                failures += 1
+                if failures == Self.silentFailures { onTrouble?(error) }
                 try? await EventLoop.shared.sleep(for: Self.retryDelay)
             }
         }
@@ -216,7 +226,8 @@ final class RunLog {
                     + [worker, batch.map { Int64($0.attempt) }.arrayLiteral],
                 deadline: Self.deadline)
         } catch  where error.kind == .server {
-            // Refused as a whole (a disk full, a right taken away): said, and not tried for ever.
+            // A full disk may have room again; a right that was taken away is not waited for.
+            if error.mayPass, executions.count < Self.executionBound { throw error }
             addLine("ERROR", "\(batch.count) rows of execution_log are lost: \(error)")
         }
         executions.removeFirst(batch.count)
