@@ -5,7 +5,7 @@ import Timing
 /// A database with configs that fire all the time, while things go wrong, and its audit.
 struct Scenario {
     /// Reached by a way that no fault is put on.
-    let database: TestDatabase
+    private(set) var database: TestDatabase
     private(set) var due: [Ledger.Due] = []
     private(set) var writers: [Int] = []
     var isLogComplete = true
@@ -49,6 +49,13 @@ struct Scenario {
         try await add(
             "waiting", every: 500, [("SQL", "SELECT pg_sleep(0.1)")],
             columns: ", max_instances, overlap", values: ", 1, 'WAIT'", by: served)
+    }
+
+    /// The same, in a copy of its database.
+    func moved(to database: TestDatabase) -> Scenario {
+        var moved = self
+        moved.database = database
+        return moved
     }
 
     /// The database's time.

@@ -11,6 +11,10 @@ struct ClusterKeeper {
         var settings: [String]
         /// Of the server alone; values without blanks.
         var environment: [String: String] = [:]
+        /// A script that runs its arguments in place of itself: in a namespace, for example.
+        var wrapper: String?
+        /// The socket folder of a server of which this one becomes a hot standby.
+        var primary: String?
     }
 
     private let pid: pid_t
@@ -36,7 +40,7 @@ struct ClusterKeeper {
             chown "$user:$group" "$folder"
         fi
         start() {
-            setpriv $as_user --pdeathsig QUIT env $SERVER_ENVIRONMENT \
+            $SERVER_WRAPPER setpriv $as_user --pdeathsig QUIT env $SERVER_ENVIRONMENT \
                 "$programs/postgres" -D "$folder/data" "$@" >&2 </dev/null &
             server=$!
         }
@@ -44,8 +48,14 @@ struct ClusterKeeper {
             kill -"$1" "$server"
             wait "$server"
         }
-        setpriv $as_user "$programs/initdb" --pgdata="$folder/data" --username=postgres \
-            --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >&2 </dev/null || exit 1
+        if [ -n "$PRIMARY" ]; then
+            setpriv $as_user "$programs/pg_basebackup" --pgdata="$folder/data" --host="$PRIMARY" \
+                --username=postgres --checkpoint=fast --write-recovery-conf --no-sync \
+                >&2 </dev/null || exit 1
+        else
+            setpriv $as_user "$programs/initdb" --pgdata="$folder/data" --username=postgres \
+                --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >&2 </dev/null || exit 1
+        fi
         server=
         while read -r order; do
             case $order in
@@ -73,6 +83,7 @@ struct ClusterKeeper {
             arguments: ["-c", Self.script, "keeper", server.folder, server.programs] + options,
             environment: cleanEnvironment(adding: [
                 "LC_ALL": "C.UTF-8", "SERVER_ENVIRONMENT": variables.joined(separator: " "),
+                "SERVER_WRAPPER": server.wrapper ?? "", "PRIMARY": server.primary ?? "",
             ]),
             input: toKeeper.reading, output: fromKeeper.writing, errors: STDERR_FILENO
         ).start()

@@ -108,7 +108,8 @@ public struct Ledger: Sendable {
         SELECT format('run %s ended at %s, and "%s" at %s', r.run_status, r.finished, e.name,
             e.finished)
         FROM timetable.execution_log e JOIN timetable.run_status r USING (run_status)
-        WHERE r.execution_status = 'CHAIN_DONE'
+        -- What lost its connection at the COMMIT learns of that late.
+        WHERE r.execution_status = 'CHAIN_DONE' AND e.error IS NULL
             AND e.finished > r.finished + interval '\(slack.wholeMicroseconds) us'
         """
     }

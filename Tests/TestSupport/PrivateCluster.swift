@@ -33,8 +33,11 @@ public final class PrivateCluster: Sendable {
     ///   - settings: `name=value` lines as in postgresql.conf.
     ///   - clock: what the server's clock shows at its start; it goes on from there. Its processes
     ///     alone see that time, by faketime(1). Nil is the true time.
+    ///   - wrapper: a script that runs its arguments in place of itself, to start the server in.
+    ///   - primary: makes a hot standby of this cluster, with all that it has.
     public init(
-        durable: Bool = false, settings: [String] = [], clock: WallInstant? = nil
+        durable: Bool = false, settings: [String] = [], clock: WallInstant? = nil,
+        wrapper: String? = nil, standbyOf primary: PrivateCluster? = nil
     ) throws {
         programs = try Self.findPrograms()
         folder = try makeTemporaryFolder("carillon-pg")
@@ -45,6 +48,8 @@ public final class PrivateCluster: Sendable {
         if !durable { all += ["fsync=off", "full_page_writes=off"] }
         var server = ClusterKeeper.Server(
             folder: folder, programs: programs, settings: all + settings)
+        server.wrapper = wrapper
+        server.primary = primary?.folder
         if let clock {
             server.environment = try Self.fakeTime("\(folder)/clock")
             try Self.write(clock, to: "\(folder)/clock")

@@ -12,6 +12,10 @@ public struct TestDatabase: Sendable {
     public let cluster: PrivateCluster
     public let name: String
 
+    public init(cluster: PrivateCluster, name: String) {
+        (self.cluster, self.name) = (cluster, name)
+    }
+
     /// For libpq, in keyword form.
     public var connectionString: String {
         "host=\(cluster.folder) port=5432 dbname=\(name) user=postgres"
