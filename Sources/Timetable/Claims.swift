@@ -7,7 +7,7 @@ internal import Timing
 
 extension Daemon {
     /// Fires in one statement. A larger batch would make its first run wait for its last.
-    private static let batchSize = 250
+    static let batchSize = 250
     static let claimDeadline: Duration = .seconds(30)
 
     /// Claims fires, a batch a statement, all in flight at once.
@@ -119,19 +119,15 @@ extension Daemon {
         }
     }
 
-    /// Turns payloads of NOTIFY into requests and claims them, in one batch.
+    /// Turns payloads of NOTIFY, a batch of them, into requests and claims those.
     func claim(notified payloads: [String]) {
         guard let link else { return }  // best-effort by nature
-        for start in stride(from: 0, to: payloads.count, by: Self.batchSize) {
-            let end = min(start + Self.batchSize, payloads.count)
-            let batch = payloads[start..<end].map { $0 as String? }
-            claimRequests(
-                [
-                    Command(Statements.takeNotified, [batch.arrayLiteral]),
-                    Command(Statements.claimTaken, [settings.name]),
-                    Command(Statements.takenWork, [settings.name]),
-                ], taken: true, link)
-        }
+        claimRequests(
+            [
+                Command(Statements.takeNotified, [payloads.map { $0 as String? }.arrayLiteral]),
+                Command(Statements.claimTaken, [settings.name]),
+                Command(Statements.takenWork, [settings.name]),
+            ], taken: true, link)
     }
 
     private func claimRequests(_ commands: [Command], taken: Bool, _ link: Link) {
@@ -194,12 +190,9 @@ extension Daemon {
     }
 
     private func reportPayloads(_ rows: Rows) {
-        for row in 0..<rows.count where rows.text(row, 1) != "REQUESTED" {
-            let payload = (rows.text(row, 0) ?? "").prefix(100)
-            logger.notice(
-                "NOTIFY timetable_run with \"\(payload)\" names no live config; nothing is run")
-            return  // once a batch: anybody can send a million
-        }
+        let refused = (0..<rows.count).filter { rows.text($0, 1) != "REQUESTED" }
+        guard let example = refused.first else { return }
+        report(refused: refused.count, rows.text(example, 0) ?? "")
     }
 
     // MARK: Both

@@ -48,6 +48,12 @@ final class Link {
 
     /// Claims, records and look-ups that are under way.
     private var underWay = 0
+    /// Told when one has been answered.
+    var onAnswer: (@LoopActor () -> Void)?
+
+    /// Whether what is only hinted at should be asked for now: a flood of hints then becomes a few
+    /// questions, and keeps nothing else waiting.
+    var hasRoom: Bool { underWay < 4 }
 
     /// Sends what was given out, for `settled` to know of.
     func ask(
@@ -57,7 +63,9 @@ final class Link {
         underWay += 1
         claims.send(commands, deadline: deadline) { [weak self] outcome in
             answer(outcome)
-            self?.underWay -= 1
+            guard let self else { return }
+            underWay -= 1
+            onAnswer?()
         }
     }
 
@@ -396,6 +404,7 @@ extension Daemon {
 
     private func announce(_ link: Link) {
         self.link = link
+        link.onAnswer = { [weak self] in self?.readChanges() }
         handle(.complete)
         adopt(link.lostClaims)
         // What was notified while all was read.

@@ -4,17 +4,24 @@ internal import Reactor
 internal import Scheduling
 internal import Timing
 
-/// What notifications have told to look at and nobody has looked at yet. Bounded: past a number of
-/// ids everything is read.
+/// What notifications have told to look at and nobody has looked at yet. Bounded, since anybody may
+/// send a million a second: past a number of ids everything is read.
 struct PendingChanges {
     private static let bound = 5_000
+    /// More payloads than this wait for nobody: they are best-effort by nature.
+    private static let payloadBound = 10_000
+    private static let refusalInterval: Duration = .seconds(10)
 
     private(set) var configs: Set<Int64> = []
     var everything = false
     var requests: Set<Int64> = []
     var allRequests = false
-    var payloads: [String] = []
+    private(set) var payloads: [String] = []
+    private(set) var cancels: Set<Int64> = []
     var isReading = false
+    var isReadingCancels = false
+    private var refusals = 0
+    private var nextRefusal = MonotonicInstant(nanoseconds: 0)
 
     var hasConfigs: Bool { everything || !configs.isEmpty }
 
@@ -25,8 +32,42 @@ struct PendingChanges {
     }
 
     mutating func add(requests ids: some Sequence<Int64>) {
+        guard !allRequests else { return }
         requests.formUnion(ids)
         if requests.count > Self.bound { allRequests = true }
+    }
+
+    /// False when it has no room.
+    mutating func add(payload: String) -> Bool {
+        guard payloads.count < Self.payloadBound else { return false }
+        payloads.append(payload)
+        return true
+    }
+
+    /// The oldest payloads, so many at most.
+    mutating func takePayloads(_ limit: Int) -> [String] {
+        defer { payloads.removeFirst(min(limit, payloads.count)) }
+        return Array(payloads.prefix(limit))
+    }
+
+    /// Past the bound, the cancels of all our runs are looked for.
+    mutating func add(cancel run: Int64) {
+        if cancels.count <= Self.bound { cancels.insert(run) }
+    }
+
+    /// The runs to look for cancels of; nil for all.
+    mutating func takeCancels() -> Set<Int64>? {
+        defer { cancels.removeAll(keepingCapacity: true) }
+        return cancels.count > Self.bound ? nil : cancels
+    }
+
+    /// Counts refused payloads; from time to time their number, to be told of.
+    mutating func refused(_ count: Int) -> Int? {
+        refusals += count
+        guard refusals > 0, nextRefusal <= .now() else { return nil }
+        nextRefusal = .now().advanced(by: Self.refusalInterval)
+        defer { refusals = 0 }
+        return refusals
     }
 
     /// Takes all configs to be looked at: ids, or nil for everything.
@@ -40,9 +81,6 @@ struct PendingChanges {
 }
 
 extension Daemon {
-    /// More payloads than this wait for nobody: they are best-effort by nature.
-    private static let payloadBound = 10_000
-
     /// A NOTIFY on one of our channels.
     func notified(_ notification: Notification) {
         switch notification.channel {
@@ -90,25 +128,38 @@ extension Daemon {
                     })
             }
         } else if settings.acceptsNotifiedRuns, link?.takesNotifications ?? false {
-            guard changes.payloads.count < Self.payloadBound else { return }
-            changes.payloads.append(payload)
+            if !changes.add(payload: payload) { report(refused: 1, payload) }
         }
         readChanges()
     }
 
-    /// Looks at all that is pending. What comes meanwhile is looked at after the answer.
+    /// Payloads that were no good, with one of them as an example.
+    func report(refused count: Int, _ example: String) {
+        guard let count = changes.refused(count) else { return }
+        // What it holds must not drive a terminal.
+        let shown = example.unicodeScalars.prefix(100).map {
+            $0.properties.generalCategory == .control ? "\u{FFFD}" : String($0)
+        }.joined()
+        logger.notice(
+            """
+            NOTIFY timetable_run: \(count) payloads named no live config, or were too many; nothing \
+            is run for them, such as "\(shown)"
+            """)
+    }
+
+    /// Looks at all that is pending. What comes meanwhile is looked at after an answer: in one
+    /// question with all that came with it.
     func readChanges() {
         guard let link else { return }  // connecting reads everything
-        if !changes.payloads.isEmpty {
-            let payloads = changes.payloads
-            changes.payloads = []
-            claim(notified: payloads)
+        while !changes.payloads.isEmpty, link.hasRoom {
+            claim(notified: changes.takePayloads(Self.batchSize))
         }
-        if !changes.requests.isEmpty, !changes.allRequests {
+        if !changes.requests.isEmpty, !changes.allRequests, link.hasRoom {
             let requests = changes.requests.sorted()
             changes.requests = []
             handle(.requested(requests.map { ($0, nil) }))
         }
+        readCancels()
         guard !changes.isReading, changes.hasConfigs || changes.allRequests else { return }
         changes.isReading = true
         start {
@@ -116,6 +167,14 @@ extension Daemon {
             self.changes.isReading = false
             self.readChanges()
         }
+    }
+
+    private func readCancels() {
+        guard !changes.cancels.isEmpty, !changes.isReadingCancels else { return }
+        let known = Set(knownRuns)
+        let asked = changes.takeCancels().map { known.intersection($0) } ?? known
+        changes.isReadingCancels = true
+        lookForCancels(asked.sorted())
     }
 
     private func look(_ link: Link) async {

@@ -46,18 +46,24 @@ extension Daemon {
 
     /// Somebody asked to cancel a run: when it is ours, the database tells whether he may.
     func cancelAsked(_ payload: String) {
-        guard let run = Int64(payload), knownRuns.contains(run) else { return }
-        lookForCancels([run])
+        guard let run = Int64(payload) else { return }
+        changes.add(cancel: run)
+        readChanges()
     }
 
     /// Stops those of these runs for which a cancel is written down.
     func lookForCancels(_ runs: [Int64]) {
-        guard let link, !runs.isEmpty else { return }  // connecting looks at all
+        guard let link, !runs.isEmpty else {  // connecting looks at all
+            changes.isReadingCancels = false
+            return
+        }
         link.claims.send(
             [Command(Statements.cancelRequests, [runs.arrayLiteral])],
             deadline: Self.claimDeadline
         ) { [weak self] outcome in
             guard let self, let rows = answer(outcome, of: "cancels", link)?.first else { return }
+            changes.isReadingCancels = false
+            defer { readChanges() }
             for row in 0..<rows.count {
                 guard let run = rows.integer(row, 0) else { continue }
                 cancel(run, rows.text(row, 1) ?? "cancelled")
