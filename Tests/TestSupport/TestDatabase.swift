@@ -42,11 +42,13 @@ public struct TestDatabase: Sendable {
 
     /// The same, without holding a thread of Swift's pool.
     @discardableResult
-    public func psql(_ sql: String, user: String? = nil) async throws -> String {
+    public func psql(
+        _ sql: String, user: String? = nil, limit: Duration = .seconds(60)
+    ) async throws -> String {
         try await Self.rows(
             runProgram(
                 "\(cluster.programs)/psql", psqlOptions(user), environment: environment,
-                stdin: sql))
+                stdin: sql, limit: limit))
     }
 
     /// Drops the database, ending the sessions that are still in it.
