@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build test lint demo bench format clean
+.PHONY: help deps build test soak lint demo bench format clean
 
 swift_sources := Package.swift Sources Tests sql
 release := swift build -c release --static-swift-stdlib
@@ -23,6 +23,17 @@ build: deps ## Build .build/release/carillon
 test: deps lint ## Build and run all tests
 	@$(limit) 1800 swift build --build-tests
 	@$(width) $(limit) 1200 swift test --skip-build --disable-xctest
+
+# Whole minutes; everything else of the fault suite takes about ten before that.
+soak_minutes := $(or $(CARILLON_SOAK_MINUTES),60)
+soak := CARILLON_SOAK_MINUTES=$(soak_minutes) CARILLON_BINARY=$(CURDIR)/.build/release/carillon
+soak: deps ## Faults in their long form, then CARILLON_SOAK_MINUTES (60) of them on five daemons
+	@$(limit) 1800 $(release) --product carillon
+	@$(limit) 1800 swift build --build-tests
+	@$(soak) $(width) $(limit) 1800 swift test --skip-build --disable-xctest \
+		--filter '^FaultTests\.' --skip SoakTests
+	@$(soak) $(limit) $$(($(soak_minutes) * 120 + 600)) swift test --skip-build --disable-xctest \
+		--filter '^FaultTests\.SoakTests'
 
 lint: deps ## Check the form of the sources
 	@$(limit) 120 swift format lint --strict --parallel --recursive $(swift_sources)
