@@ -80,35 +80,39 @@ BEGIN
     RETURN restricts OR is_exclusive;
 END $$;
 
--- Claims fires (config and instant in microseconds since 1970, pairwise) for a worker; a config
--- only once in a call, since its runs are counted before any of them begins.
+-- Claims fires for a worker: config, instant, and the scheduled_since of the schedule by which it is
+-- due, both in microseconds since 1970. A config only once in a call, since its runs are counted
+-- before any of them begins.
 -- outcome: STARTED, ours now; SKIPPED, ours and recorded as not run; WAITING, ours, with a request
 -- that resumes it; TAKEN, another's; EARLY, the instant lies ahead of the database's clock; GONE,
--- no such live config for this worker.
+-- no such live config for this worker, or with another schedule by now.
 CREATE FUNCTION timetable.claim_fires(
-    configs bigint[], fires bigint[], worker text,
+    configs bigint[], fires bigint[], sinces bigint[], worker text,
     OUT config bigint, OUT fire bigint, OUT outcome text, OUT run bigint, OUT clock bigint
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    since bigint;
 BEGIN
     -- A statement of its own: later snapshots are younger than the locks.
     IF NOT timetable.lock_claim(configs) THEN
-        RETURN QUERY SELECT * FROM timetable.claim_judged(configs, fires, NULL, worker);
+        RETURN QUERY SELECT * FROM timetable.claim_judged(configs, fires, sinces, NULL, worker);
         RETURN;
     END IF;
-    FOR config, fire IN
-        SELECT f.config, f.fire FROM unnest(configs, fires) AS f (config, fire) ORDER BY 2, 1
+    FOR config, fire, since IN
+        SELECT f.config, f.fire, f.since
+        FROM unnest(configs, fires, sinces) AS f (config, fire, since) ORDER BY 2, 1
     LOOP
         RETURN QUERY
         SELECT * FROM timetable.claim_judged(
-            ARRAY[config], ARRAY[fire], timetable.blocker(config, NULL), worker);
+            ARRAY[config], ARRAY[fire], ARRAY[since], timetable.blocker(config, NULL), worker);
     END LOOP;
 END $$;
 
 -- Fires of which we know what is in their way, besides max_instances: the same for all.
 CREATE FUNCTION timetable.claim_judged(
-    configs bigint[], fires bigint[], blocker text, worker text,
+    configs bigint[], fires bigint[], sinces bigint[], blocker text, worker text,
     OUT config bigint, OUT fire bigint, OUT outcome text, OUT run bigint, OUT clock bigint
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -121,6 +125,9 @@ BEGIN
             c.chain_id, c.overlap,
             CASE
                 WHEN c.live IS NOT TRUE OR c.chain_id IS NULL OR c.client_name <> worker
+                    OR f.since IS DISTINCT FROM CASE WHEN c.scheduled_since IS NOT NULL THEN
+                        greatest(least(extract(epoch FROM c.scheduled_since) * 1000000, 9e18),
+                            -9e18)::bigint END
                     THEN 'GONE'
                 WHEN f.fire > extract(epoch FROM clock_timestamp()) * 1000000 THEN 'EARLY'
                 ELSE 'STARTED'
@@ -131,7 +138,7 @@ BEGIN
                 ) >= coalesce(c.max_instances, 16)
                 THEN format('%s runs of this config are under way, max_instances allows no more',
                     coalesce(c.max_instances, 16)) END) AS reason
-        FROM unnest(configs, fires) AS f (config, fire)
+        FROM unnest(configs, fires, sinces) AS f (config, fire, since)
         LEFT JOIN timetable.chain_execution_config c ON c.chain_execution_config = f.config
     ), judged AS (
         SELECT f.config, f.fire, f.instant, f.chain_id, f.reason,

@@ -55,7 +55,7 @@ extension Planner {
         let runs = isLate || (config.misfire == .once && latest >= windowStart)
         let end = runs ? latest.advanced(byMicroseconds: -1) : latest
         var effects = missed(config, after: after, through: end)
-        if runs { effects.append(.claim([Fire(config: config.id, instant: latest)])) }
+        if runs { effects.append(.claim([Fire(config, latest)])) }
         return effects
     }
 
@@ -67,7 +67,7 @@ extension Planner {
         guard let start = config.rule.next(after: max(after, end)) else { return effects }
         fires.remove(config.id)
         catchingUp[config.id] = start
-        effects.append(.claim([Fire(config: config.id, instant: start)]))
+        effects.append(.claim([Fire(config, start)]))
         return effects
     }
 
@@ -80,7 +80,7 @@ extension Planner {
             return []
         }
         catchingUp[id] = next
-        return [.claim([Fire(config: id, instant: next)])]
+        return [.claim([Fire(config, next)])]
     }
 
     private mutating func requeue(_ config: PlannedConfig, after: WallInstant) {

@@ -4,10 +4,17 @@ public import Timing
 public struct Fire: Hashable, Comparable, Sendable {
     public let config: Int64
     public let instant: WallInstant
+    /// Since when the schedule holds by which it is due: with another one it is no fire any more.
+    public let since: WallInstant
 
-    public init(config: Int64, instant: WallInstant) {
+    public init(config: Int64, instant: WallInstant, since: WallInstant) {
         self.config = config
         self.instant = instant
+        self.since = since
+    }
+
+    init(_ config: PlannedConfig, _ instant: WallInstant) {
+        self.init(config: config.id, instant: instant, since: config.scheduledSince)
     }
 
     public static func < (left: Fire, right: Fire) -> Bool {

@@ -28,6 +28,9 @@ public struct Planner: Sendable {
         case early([Fire])
         /// Claims that led to no run here: another worker's, or skipped.
         case notRun([Int64])
+        /// Claims of configs that are not as they are known here: gone, or with another schedule.
+        /// They will be known again when they have been read.
+        case refused([Fire])
         /// Requests that may be claimed from an instant on; nil for at once.
         case requested([(request: Int64, from: WallInstant?)])
         /// Claims of these requests were answered, in whatever way. Those that have no room now
@@ -146,12 +149,14 @@ public struct Planner: Sendable {
             armed = nil  // what is due is taken below
             if now.microseconds(since: takenThrough) < -Self.backwardStep { rebuild(now: now) }
         case .early(let list):
-            for fire in list where configs[fire.config] != nil {
+            for fire in list where isCurrent(fire) {
                 fires.set(fire.config, at: min(fire.instant, fires[fire.config] ?? fire.instant))
                 takenThrough = min(takenThrough, fire.instant.advanced(byMicroseconds: -1))
             }
         case .notRun(let list):
             for config in list { effects += catchUp(config, now: now) }
+        case .refused(let list):
+            for fire in list where isCurrent(fire) { forget(fire.config) }
         case .requested(let list):
             for (request, from) in list { requests.set(request, at: from ?? .distantPast) }
         case .answered(let list, let waiters):
@@ -182,6 +187,11 @@ public struct Planner: Sendable {
             lookingUp.removeAll()
         }
         return effects + rearm()
+    }
+
+    /// Whether the schedule by which it is due is still the one that is known.
+    private func isCurrent(_ fire: Fire) -> Bool {
+        configs[fire.config]?.scheduledSince == fire.since
     }
 
     private mutating func beginAnew(_ gapStart: WallInstant) {
@@ -290,17 +300,17 @@ public struct Planner: Sendable {
         for (id, instant) in fires.popDue(now) {
             guard let config = configs[id] else { continue }
             guard !config.firesAtStart else {
-                claims.append(Fire(config: id, instant: now))
+                claims.append(Fire(config, now))
                 continue
             }
             guard !config.isAfter else {
                 // It goes back into the queue when its run has ended.
-                claims.append(Fire(config: id, instant: instant))
+                claims.append(Fire(config, instant))
                 continue
             }
             let next = config.rule.next(after: instant)
             if next.map({ $0 > now }) ?? true, now.microseconds(since: instant) <= config.grace {
-                claims.append(Fire(config: id, instant: instant))
+                claims.append(Fire(config, instant))
                 if let next { fires.set(id, at: next) }
             } else {
                 // We were suspended, or the clock was set: others may have claimed some meanwhile.

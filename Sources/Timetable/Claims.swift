@@ -26,7 +26,10 @@ extension Daemon {
             [
                 Command(
                     Statements.claimFires,
-                    [configs, batch.map(\.instant.microseconds).arrayLiteral, settings.name]),
+                    [
+                        configs, batch.map(\.instant.microseconds).arrayLiteral,
+                        batch.map { Self.microseconds($0.since) }.arrayLiteral, settings.name,
+                    ]),
                 Command(Statements.claimedWork, [settings.name, configs]),
             ], deadline: Self.claimDeadline
         ) { [weak self] outcome in
@@ -34,12 +37,13 @@ extension Daemon {
                 return
             }
             observeClock(rows[0], column: 4, sent: sent)
-            claimed(rows[0], Run.read(rows[1]))
+            claimed(batch, rows[0], Run.read(rows[1]))
         }
     }
 
-    private func claimed(_ rows: Rows, _ work: [Int64: Run]) {
+    private func claimed(_ batch: [Fire], _ rows: Rows, _ work: [Int64: Run]) {
         var early: [Fire] = []
+        var refused: [Fire] = []
         var notRun: [Int64] = []
         var won: [(instant: Int64, run: Run)] = []
         for row in 0..<rows.count {
@@ -59,10 +63,10 @@ extension Daemon {
                 // With @after the delay counts anew from here.
                 changes.add(configs: [config])
             case "EARLY":
-                early.append(
-                    Fire(config: config, instant: WallInstant(microseconds: instant)))
+                early += batch.filter { $0.config == config }
             case "GONE":
-                // Now; when this is read it may be back already.
+                // Or changed. Now; when this is read it may be back already.
+                refused += batch.filter { $0.config == config }
                 changes.add(configs: [config])
             default:
                 // TAKEN: another worker runs it; WAITING: a request resumes it.
@@ -75,6 +79,7 @@ extension Daemon {
         ready.append(contentsOf: won.map(\.run))
         startReady()
         if !early.isEmpty { handle(.early(early)) }
+        if !refused.isEmpty { handle(.refused(refused)) }
         if !notRun.isEmpty { handle(.notRun(notRun)) }
         if changes.hasConfigs { readChanges() }
     }

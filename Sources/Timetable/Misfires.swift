@@ -45,18 +45,17 @@ extension Daemon {
                         missed.map(\.first.microseconds).arrayLiteral,
                         missed.map(\.last.microseconds).arrayLiteral,
                         missed.map { Int64($0.count) }.arrayLiteral, settings.name,
-                        missed.map { scheduledSince($0.config) }.arrayLiteral,
+                        missed.map { fires in
+                            planner.scheduledSince(of: fires.config).flatMap(Self.microseconds)
+                        }.arrayLiteral,
                     ])
             ], deadline: Self.claimDeadline
         ) { [weak self] outcome in _ = self?.answer(outcome, of: "missed fires", link) }
     }
 
-    /// By which version of the config it was decided; nil for NULL.
-    private func scheduledSince(_ config: Int64) -> String? {
-        guard let since = planner.scheduledSince(of: config), since != .distantPast else {
-            return nil
-        }
-        return String(since.microseconds)
+    /// A `scheduled_since` as the database knows it; nil for NULL.
+    static func microseconds(_ since: WallInstant) -> String? {
+        since == .distantPast ? nil : String(since.microseconds)
     }
 
     /// Bounds the clock offset by one question, after our own clock was set.

@@ -337,7 +337,7 @@ enum Statements {
         "claim_fires",
         """
         SELECT config, fire, outcome, run, clock
-        FROM timetable.claim_fires($1::bigint[], $2::bigint[], $3)
+        FROM timetable.claim_fires($1::bigint[], $2::bigint[], $3::bigint[], $4)
         """)
     static let claimRequests = Statement(
         "claim_requests",

@@ -33,8 +33,8 @@ import Timing
         return (planner, effects)
     }
 
-    private func fire(_ config: Int64, _ seconds: Double) -> Fire {
-        Fire(config: config, instant: at(seconds))
+    private func fire(_ config: Int64, _ seconds: Double, since: Double = 0) -> Fire {
+        Fire(config: config, instant: at(seconds), since: at(since))
     }
 
     @Test func aFireIsClaimedAtItsInstantAndTheNextIsArmed() throws {
@@ -238,6 +238,27 @@ import Timing
         #expect(planner.nextFire == at(10))
     }
 
+    /// What was claimed too early by a schedule that is another one by now is no fire.
+    @Test func whatCameTooEarlyIsNotDueByAnotherSchedule() throws {
+        var (planner, _) = running([try config(1, "@every 10s")], now: 1)
+        _ = planner.handle(.tick, now: at(10))
+        _ = planner.handle(.known([try config(1, "@every 1h", since: 9.98)]), now: at(9.99))
+        #expect(planner.handle(.early([fire(1, 10)]), now: at(9.995)).isEmpty)
+        #expect(planner.nextFire == at(3600))
+    }
+
+    /// It was live no more when it was claimed, and is so again when it is read.
+    @Test func whatWasRefusedIsKnownAnew() throws {
+        let all = try config(1, "@every 100s", misfire: .all)
+        var (planner, _) = running([all], now: 390)
+        _ = planner.handle(.lastClaims([(config: Int64(1), last: nil)]), now: at(390))
+        // Refused by what it was before: nothing follows.
+        #expect(planner.handle(.refused([fire(1, 100, since: -1)]), now: at(391)).isEmpty)
+        #expect(planner.nextFire(of: 1) == nil)
+        #expect(planner.handle(.refused([fire(1, 100)]), now: at(391)).isEmpty)
+        #expect(planner.handle(.known([all]), now: at(391)) == [.lookUp([1])])
+    }
+
     /// A fire between the change and the moment at which it is heard of.
     @Test func aChangedScheduleFiresFromItsChangeOn() throws {
         var (planner, _) = running(
@@ -245,7 +266,7 @@ import Timing
         _ = planner.handle(.tick, now: at(10.5))
         let effects = planner.handle(
             .known([try config(1, "@every 10s", since: 9.9)]), now: at(10.6))
-        #expect(effects == [.claim([fire(1, 10)])])
+        #expect(effects == [.claim([fire(1, 10, since: 9.9)])])
     }
 
     @Test func aChangeEndsTheCatchingUp() throws {
@@ -277,7 +298,7 @@ import Timing
 
     @Test func afterCountsFromTheEndOfTheLastRun() throws {
         var (planner, effects) = running([try config(1, "@after 30s", since: 2)], now: 5)
-        #expect(effects == [.claim([fire(1, 2)])])
+        #expect(effects == [.claim([fire(1, 2, since: 2)])])
         #expect(
             planner.handle(.known([try config(1, "@after 30s", lastRun: .underWay)]), now: at(6))
                 == [])

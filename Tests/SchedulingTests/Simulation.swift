@@ -337,7 +337,9 @@ extension Simulation {
             guard daemon.life == life else { return }
             daemon.suspendedUntil = nil
             self.note(nil) { "\(daemon) goes on" }
-            if let link = daemon.link, !link.control.isCut { daemon.healthySince = self.now }
+            if let link = daemon.link, !link.control.isCut, !daemon.isStopping {
+                daemon.healthySince = self.now
+            }
             if self.chance(1, of: 2) { daemon.clockStepped() }
         }
     }

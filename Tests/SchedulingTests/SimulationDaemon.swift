@@ -171,11 +171,11 @@ final class SimulatedDaemon {
         }
         for start in stride(from: 0, to: sorted.count, by: world.batchSize) {
             let batch = Array(sorted[start..<min(start + world.batchSize, sorted.count)])
+            let list = batch.map { ($0.config, $0.instant.microseconds, $0.since.microseconds) }
             let sent = local
             ask(
                 link,
                 { database in
-                    let list = batch.map { ($0.config, $0.instant.microseconds) }
                     return (database.claim(list, by: self.index), database.clock)
                 },
                 then: { outcomes, clock in
@@ -186,7 +186,7 @@ final class SimulatedDaemon {
     }
 
     private func claimed(_ answers: [(Fire, (SimulatedDatabase.Outcome, Int?))]) {
-        var (early, notRun): ([Fire], [Int64]) = ([], [])
+        var (early, refused, notRun): ([Fire], [Fire], [Int64]) = ([], [], [])
         for (fire, (outcome, run)) in answers {
             world.note(fire.config) {
                 "\(self) claims \(fire.instant.text): \(outcome)\(run.map { " as run \($0)" } ?? "")"
@@ -197,13 +197,16 @@ final class SimulatedDaemon {
                 notRun.append(fire.config)
                 changed.insert(fire.config)
             case .early: early.append(fire)
-            case .gone: changed.insert(fire.config)
+            case .gone:
+                refused.append(fire)
+                changed.insert(fire.config)
             case .taken:
                 notRun.append(fire.config)
                 if planner.isAfter(fire.config) { changed.insert(fire.config) }
             }
         }
         if !early.isEmpty { handle(.early(early)) }
+        if !refused.isEmpty { handle(.refused(refused)) }
         if !notRun.isEmpty { handle(.notRun(notRun)) }
         readChanges()
     }

@@ -131,11 +131,13 @@ final class SimulatedDatabase {
     // MARK: Claims
 
     // As in timetable.claim_fires.
-    func claim(_ fires: [(config: Int64, fire: Int64)], by worker: Int) -> [(Outcome, Int?)] {
-        fires.map { id, fire in
-            guard let config = configs[id], config.live, config.worker ?? worker == worker else {
-                return (.gone, nil)
-            }
+    func claim(
+        _ fires: [(config: Int64, fire: Int64, since: Int64)], by worker: Int
+    ) -> [(Outcome, Int?)] {
+        fires.map { id, fire, since in
+            guard let config = configs[id], config.live, config.worker ?? worker == worker,
+                config.scheduledSince == since
+            else { return (.gone, nil) }
             guard fire <= clock else { return (.early, nil) }
             guard byFire[id]?[fire] == nil else { return (.taken, nil) }
             let isFull = underWay(id) >= config.maxInstances ?? 16

@@ -18,8 +18,7 @@ struct EpochLedger {
     private static let slack = SimulationOracle.slack
 
     init(
-        _ epoch: Epoch, _ due: [Int64], _ index: Int, _ all: [SimulatedRun],
-        _ byFire: [Int64: SimulatedRun]
+        _ epoch: Epoch, _ due: [Int64], _ all: [SimulatedRun], _ byFire: [Int64: SimulatedRun]
     ) {
         self.epoch = epoch
         self.due = due
@@ -31,6 +30,9 @@ struct EpochLedger {
             row.status == .missed && row.fire.map { positions[$0] != nil } ?? false
         }
     }
+
+    /// The MISSED row that covers the fire at `index`.
+    func cover(of index: Int) -> SimulatedRun? { covers[index] }
 
     mutating func takeRuns() {
         for row in all {

@@ -56,7 +56,7 @@ struct SimulationOracle {
         }
         judgeLimits(config, all)
         var accounted: Set<Int> = []
-        for (index, epoch) in (epochs[config] ?? []).enumerated() {
+        for epoch in epochs[config] ?? [] {
             if case .reboot = epoch.config.rule.kind { continue }
             if let delay = epoch.config.delay {
                 judgeAfter(epoch, delay, kept, &accounted)
@@ -65,7 +65,7 @@ struct SimulationOracle {
             let last = min(epoch.end ?? end, end)
             let due = epoch.config.rule.fires(of: config, after: epoch.since, through: last)
             fires += due.count
-            var ledger = EpochLedger(epoch, due, index, all, byFire)
+            var ledger = EpochLedger(epoch, due, all, byFire)
             judge(&ledger)
             accounted.formUnion(ledger.accounted)
         }
@@ -103,6 +103,12 @@ struct SimulationOracle {
                 return nil
             }
         }
+        if let missed = ledger.cover(of: index),
+            missed.created - fire > max(ledger.config.grace, Length.second),
+            ledger.config.grace < Self.slack
+        {
+            return nil  // the way of its claim took longer than its grace
+        }
         guard isServed(ledger.config, fire - Self.slack, fire + Self.slack) else { return nil }
         return "was claimed \(claimed.map { "at \(name($0))" } ?? "never"), but somebody served"
     }
@@ -115,21 +121,16 @@ struct SimulationOracle {
         }
     }
 
-    /// Rows of no fire of their time: only right after a change that was not heard of yet.
+    /// Rows of no fire of their time: there is none, but of @reboot and after the end.
     private mutating func judgeStrangers(_ config: Int64, _ strangers: [SimulatedRun]) {
         for row in strangers {
             guard let fire = row.fire else { continue }
             let isKnown = (epochs[config] ?? []).contains { epoch in
-                if case .reboot = epoch.config.rule.kind {
+                if epoch.config.isReboot {
                     return row.status != .missed && epoch.since <= row.created
-                        && row.created <= (epoch.end ?? Length.never) + stale
+                        && row.created <= epoch.end ?? Length.never
                 }
-                guard let ended = epoch.end, row.created <= ended + stale, row.status != .missed
-                else { return fire > end && epoch.end == nil }
-                // What @after waited for may still come when the schedule is another one.
-                if epoch.config.isAfter { return true }
-                return epoch.config.rule.fires(of: config, after: fire - 1, through: fire)
-                    .contains(fire) && fire > epoch.since
+                return epoch.end == nil && fire > end
             }
             if !isKnown { complain(config, row.created, "nothing was due for \(row)") }
         }

@@ -1,0 +1,30 @@
+import TestSupport
+import Testing
+
+/// Claims as the database judges them, whoever makes them.
+struct ClaimTests {
+    private static let since = """
+        CASE WHEN c.scheduled_since IS NOT NULL THEN
+            greatest(least(extract(epoch FROM c.scheduled_since) * 1000000, 9e18), -9e18)::bigint
+        END
+        """
+
+    /// A fire is claimed by the schedule by which it is due, and by no other.
+    @Test(arguments: ["now() - interval '1 hour'", "'-infinity'", "'infinity'", "NULL"], [0, 1])
+    func aFireOfAnotherScheduleIsGone(since: String, off: Int) async throws {
+        let served = try await Served.fresh("claim")
+        let config = try await served.addConfig(
+            "claimed", [("SQL", "SELECT 1")], columns: "schedule, scheduled_since",
+            values: "'@manual', \(since)")
+        let outcome = try await served.psql(
+            """
+            SELECT f.outcome FROM timetable.chain_execution_config c,
+                timetable.claim_fires(ARRAY[c.chain_execution_config],
+                    ARRAY[(extract(epoch FROM now()) * 1000000)::bigint],
+                    ARRAY[CASE \(off) WHEN 0 THEN \(Self.since)
+                        ELSE coalesce(\(Self.since) - 1, 0) END], 'other') AS f
+            WHERE c.chain_execution_config = \(config)
+            """)
+        #expect(outcome == (off == 0 ? "STARTED" : "GONE"))
+    }
+}
