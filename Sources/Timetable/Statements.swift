@@ -325,8 +325,7 @@ enum Statements {
         JOIN timetable.chain_execution_config c ON c.chain_execution_config = m.config
         -- What was decided by a schedule that is no more the config's is decided again.
         WHERE c.live AND (c.client_name IS NULL OR c.client_name = $5)
-            AND c.scheduled_since IS NOT DISTINCT FROM
-                timestamptz 'epoch' + m.since * interval '1 microsecond'
+            AND \(microseconds("c.scheduled_since")) IS NOT DISTINCT FROM m.since
         ORDER BY m.config, m.first
         ON CONFLICT ON CONSTRAINT a_fire_is_claimed_once DO NOTHING
         """)

@@ -27,4 +27,27 @@ struct ClaimTests {
             """)
         #expect(outcome == (off == 0 ? "STARTED" : "GONE"))
     }
+
+    /// An odd row is read, claimed and recorded like the others.
+    @Test(arguments: ["'-infinity'", "NULL"])
+    func whatWasAlwaysScheduledFiresAndIsRecordedAsMissed(since: String) async throws {
+        let served = try await Served.fresh("claim")
+        let config = try await served.addConfig(
+            "always", [("SQL", "SELECT 1")],
+            columns: "schedule, scheduled_since, starts_at, misfire_grace, live",
+            values: "'@every 1h', \(since), now() - interval '90 min', '0', false")
+        let line = served.daemon.lines.count
+        try await served.psql(
+            """
+            BEGIN;
+            UPDATE timetable.chain_execution_config SET live = true;
+            UPDATE timetable.chain_execution_config SET scheduled_since = \(since);
+            COMMIT
+            """)
+        try await served.daemon.waitForLine(
+            containing: "scheduled config \(config)", from: line)
+        try await served.waitFor(
+            "MISSED|2",
+            "SELECT execution_status, missed_count FROM timetable.run_status")
+    }
 }
