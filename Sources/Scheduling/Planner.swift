@@ -70,10 +70,12 @@ public struct Planner: Sendable {
     private var requests = FireQueue<Int64, WallInstant>()
     /// By the config of which a run has to end; nil for any.
     private var waiting: [Int64?: [Int64]] = [:]
-    /// Requests whose claim is under way, and the configs of which a run ended meanwhile: the claim
-    /// may have counted that run, so that a request found WAITING then has to look again.
-    private var requestsInFlight: Set<Int64> = []
-    private var endedInFlight: Set<Int64> = []
+    /// Requests whose claim is under way, with the number of that claim, and configs of which a run
+    /// ended meanwhile, with the number of the last claim before. A claim may have counted that run:
+    /// a request that it found WAITING then has to look again, once.
+    private var requestsInFlight: [Int64: Int] = [:]
+    private var endedInFlight: [Int64: Int] = [:]
+    private var requestClaims = 0
     private var hasStarted = false
     /// Up to here all fires of the known configs have left the queue.
     private var takenThrough = WallInstant.distantPast
@@ -160,17 +162,9 @@ public struct Planner: Sendable {
         case .requested(let list):
             for (request, from) in list { requests.set(request, at: from ?? .distantPast) }
         case .answered(let list, let waiters):
-            requestsInFlight.subtract(list)
-            for (request, config) in waiters {
-                if config.map(endedInFlight.contains) ?? !endedInFlight.isEmpty {
-                    requests.set(request, at: .distantPast)
-                } else {
-                    waiting[config, default: []].append(request)
-                }
-            }
-            if requestsInFlight.isEmpty { endedInFlight.removeAll() }
+            answered(list, waiters)
         case .ended(let config):
-            if !requestsInFlight.isEmpty { endedInFlight.insert(config) }
+            if !requestsInFlight.isEmpty { endedInFlight[config] = requestClaims }
             for key in [config, nil] {
                 for request in waiting.removeValue(forKey: key) ?? [] {
                     requests.set(request, at: .distantPast)
@@ -206,6 +200,7 @@ public struct Planner: Sendable {
         requests.removeAll()
         waiting.removeAll()
         requestsInFlight.removeAll()
+        endedInFlight.removeAll()
     }
 
     private mutating func learn(_ config: PlannedConfig, now: WallInstant) {
@@ -320,10 +315,26 @@ public struct Planner: Sendable {
         if !claims.isEmpty { effects.append(.claim(claims)) }
         let due = requests.popDue(now)
         if !due.isEmpty {
-            requestsInFlight.formUnion(due.map(\.id))
+            requestClaims += 1
+            for (id, _) in due { requestsInFlight[id] = requestClaims }
             effects.append(.claimRequests(due.map(\.id)))
         }
         return effects
+    }
+
+    private mutating func answered(
+        _ list: [Int64], _ waiters: [(request: Int64, config: Int64?)]
+    ) {
+        for (request, config) in waiters {
+            let ended = config.map { endedInFlight[$0] } ?? endedInFlight.values.max()
+            if let ended, let claim = requestsInFlight[request], claim <= ended {
+                requests.set(request, at: .distantPast)
+            } else {
+                waiting[config, default: []].append(request)
+            }
+        }
+        for request in list { requestsInFlight[request] = nil }
+        if requestsInFlight.isEmpty { endedInFlight.removeAll() }
     }
 
     private mutating func rearm() -> [Effect] {

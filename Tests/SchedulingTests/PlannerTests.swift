@@ -342,6 +342,24 @@ import Timing
         #expect(planner.handle(.ended(config: 1), now: at(4)) == [.claimRequests([7])])
     }
 
+    /// Each claim looks again once, however many others are under way.
+    @Test(arguments: [Int64(1), nil])
+    func requestsThatWaitDoNotKeepEachOtherAsking(config: Int64?) throws {
+        var (planner, _) = running([], now: 0)
+        _ = planner.handle(.requested([(request: 7, from: nil)]), now: at(1))
+        _ = planner.handle(.requested([(request: 8, from: nil)]), now: at(1))
+        _ = planner.handle(.ended(config: 1), now: at(2))
+        func answer(_ request: Int64) -> [Planner.Effect] {
+            planner.handle(
+                .answered([request], waiting: [(request: request, config: config)]), now: at(3))
+        }
+        #expect(answer(7) == [.claimRequests([7])])
+        #expect(answer(8) == [.claimRequests([8])])
+        #expect(answer(7).isEmpty)
+        #expect(answer(8).isEmpty)
+        #expect(planner.handle(.ended(config: 1), now: at(4)) == [.claimRequests([7, 8])])
+    }
+
     /// The run ended after the claim had counted it and before its answer came.
     @Test func anEndDuringTheClaimIsNotLost() throws {
         var (planner, _) = running([], now: 0)
