@@ -144,21 +144,28 @@ extension Daemon {
             if taken { reportPayloads(rows[0]) }
             let claims = rows[rows.count - 2]
             observeClock(claims, column: 5, sent: sent)
-            requestsClaimed(claims, Run.read(rows[rows.count - 1]))
+            requestsClaimed(claims, Run.read(rows[rows.count - 1]), taken: taken)
         }
     }
 
-    private func requestsClaimed(_ rows: Rows, _ work: [Int64: Run]) {
+    /// With `taken` only this worker knows of these requests: what can't start at once is told to
+    /// all, who then claim it, since its time or its turn may come elsewhere.
+    private func requestsClaimed(_ rows: Rows, _ work: [Int64: Run], taken: Bool) {
         var answered: [Int64] = []
         var later: [(request: Int64, from: WallInstant?)] = []
         var waiting: [(request: Int64, config: Int64?)] = []
-        var elsewhere: [Int64] = []
+        var told: [Int64] = []
         for row in 0..<rows.count {
             guard let request = rows.integer(row, 0) else { continue }
+            let outcome = rows.text(row, 2)
+            if taken, ["WAITING", "BLOCKED", "ELSEWHERE", "EARLY"].contains(outcome) {
+                told.append(request)
+                continue
+            }
             answered.append(request)
             let hasWaited = waitedHere.remove(request) != nil
             let config = rows.integer(row, 1) ?? 0
-            switch rows.text(row, 2) {
+            switch outcome {
             case "STARTED":
                 guard let id = rows.integer(row, 3) else { continue }
                 ready.append(work[id] ?? Self.unreadable(id, config))
@@ -170,7 +177,7 @@ extension Daemon {
                 waitedHere.insert(request)
             case "ELSEWHERE":
                 // It waited for a run of ours, maybe the last one.
-                if hasWaited { elsewhere.append(request) }
+                if hasWaited { told.append(request) }
             case "EARLY":
                 later.append((request, rows.integer(row, 4).map(WallInstant.init(microseconds:))))
             case "GONE":
@@ -180,13 +187,13 @@ extension Daemon {
             }
         }
         startReady()
-        if !elsewhere.isEmpty { wake(elsewhere) }
+        if !told.isEmpty { tell(told) }
         handle(.answered(answered, waiting: waiting))
         if !later.isEmpty { handle(.requested(later)) }
     }
 
-    /// Tells the worker that alone may run them.
-    private func wake(_ requests: [Int64]) {
+    /// Tells all workers to look at these.
+    private func tell(_ requests: [Int64]) {
         guard let link else { return }  // connecting reads all open requests
         link.claims.send(
             [Command(Statements.wakeRequests, [requests.arrayLiteral])],

@@ -32,6 +32,39 @@ struct AdHocTests {
         #expect(try await served.run(paused) == "CHAIN_DONE||")
     }
 
+    /// One worker takes the notification; another one alone may run it, or runs what it waits for.
+    @Test(arguments: ["false", "true"])
+    func whatOneWorkerTakesAnotherRuns(waits: String) async throws {
+        let first = try await Served.fresh("adhoc")
+        try await eventually("the first worker takes notifications") {
+            try await first.psql(
+                """
+                SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+                WHERE l.locktype = 'advisory' AND l.objsubid = 1
+                    AND datname = current_database() AND application_name LIKE 'carillon worker001 %' AND
+                    (classid::bigint << 32 | objid::bigint)
+                        = hashtextextended('carillon notifications', 0)
+                """) == "1"
+        }
+        let second = try await Served.on(first.database, name: "worker002")
+        let config = try await first.addConfig(
+            "bound", [("SQL", "SELECT pg_sleep(0.5)")],
+            columns: "schedule, client_name, max_instances", values: "'@manual', 'worker002', 1")
+        if waits == "true" {
+            try await first.psql("SELECT timetable.run(\(config))")
+            try await second.waitFor(
+                "STARTED", "SELECT execution_status FROM timetable.run_status")
+        }
+        try await first.psql("NOTIFY timetable_run, 'bound'")
+        try await second.waitFor(
+            "CHAIN_DONE|worker002",
+            """
+            SELECT r.execution_status, r.client_name
+            FROM timetable.run_status r JOIN timetable.run_request q USING (run_request)
+            WHERE q.requested_by = 'NOTIFY'
+            """)
+    }
+
     @Test func notificationsCanBeTurnedOff() async throws {
         let served = try await Served.fresh("adhoc", ["--no-notify"])
         let config = try await served.addConfig("nightly", [("SQL", "SELECT 1")])
