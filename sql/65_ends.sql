@@ -136,12 +136,11 @@ END $$;
 -- The claims whose answers were lost with a connection: the daemon knows all the runs that it began,
 -- so that the others never began.
 --
--- Most are given back, to be claimed again or found as missed; a run that was resumed waits again.
--- Not so a fire that nobody would look for, since later ones of its config were claimed or its
--- schedule has changed: it was missed, unless it may still run now. Those are returned, still under
--- way, to be adopted by the daemon.
+-- Requests are given back; a run that was resumed waits again. Fires are not, since later ones of
+-- their configs may have been claimed, so that nobody would look for them: they are returned, still
+-- under way, and the daemon either begins them or says that they were missed (adopt_runs).
 CREATE FUNCTION timetable.release_claims(
-    worker text, known bigint[], OUT run bigint, OUT config bigint
+    worker text, known bigint[], OUT run bigint, OUT config bigint, OUT fire bigint
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -150,29 +149,13 @@ BEGIN
     WITH lost AS MATERIALIZED (
         SELECT r.run_status, r.chain_execution_config, r.run_request, r.scheduled_for, (
                 SELECT max(q.run_request) FROM timetable.run_request q
-                WHERE q.resumes = r.run_status) AS resumption,
-            c.live AND coalesce(c.scheduled_since <= r.scheduled_for, true) AND (
-                c.schedule ~* '^\s*@(after|reboot)'
-                OR c.misfire = 'ALL'
-                    AND r.scheduled_for >= clock_timestamp() - c.misfire_window) AS may_run,
-            c.live AND coalesce(c.scheduled_since <= r.scheduled_for, true)
-                AND NOT coalesce(c.schedule, '') ~* '^\s*@(after|reboot)'
-                AND NOT EXISTS (
-                    SELECT FROM timetable.run_status later
-                    WHERE later.chain_execution_config = r.chain_execution_config
-                        AND later.scheduled_for > r.scheduled_for
-                        AND NOT (later.execution_status = 'STARTED'
-                            AND later.client_name = worker AND later.run_status <> ALL (known))
-                ) AS is_latest
+                WHERE q.resumes = r.run_status) AS resumption
         FROM timetable.run_status r
-        LEFT JOIN timetable.chain_execution_config c
-            ON c.chain_execution_config = r.chain_execution_config
         WHERE r.execution_status = 'STARTED' AND r.client_name = worker
             AND r.run_status <> ALL (known)
     ), given_back AS (
         DELETE FROM timetable.run_status r USING lost l
-        WHERE r.run_status = l.run_status AND l.resumption IS NULL
-            AND (l.scheduled_for IS NULL OR l.is_latest)
+        WHERE r.run_status = l.run_status AND l.resumption IS NULL AND l.scheduled_for IS NULL
     ), waiting AS (
         UPDATE timetable.run_status r
         SET execution_status = 'WAITING', attempt = r.attempt - 1
@@ -180,27 +163,28 @@ BEGIN
     ), reopened AS (
         UPDATE timetable.run_request q SET claimed_at = NULL
         FROM lost l WHERE q.run_request = coalesce(l.resumption, l.run_request)
-    ), missed AS (
-        UPDATE timetable.run_status r
-        SET execution_status = 'MISSED', finished = clock_timestamp(),
-            missed_count = 1, missed_until = r.scheduled_for,
-            reason = 'its claim was lost with the connection'
-        FROM lost l
-        WHERE r.run_status = l.run_status AND l.resumption IS NULL
-            AND l.scheduled_for IS NOT NULL
-            AND l.is_latest IS NOT TRUE AND l.may_run IS NOT TRUE
     )
-    SELECT l.run_status, l.chain_execution_config FROM lost l
-    WHERE l.resumption IS NULL AND l.scheduled_for IS NOT NULL
-        AND l.is_latest IS NOT TRUE AND l.may_run;
+    SELECT l.run_status, l.chain_execution_config,
+        (extract(epoch FROM l.scheduled_for) * 1000000)::bigint
+    FROM lost l
+    WHERE l.resumption IS NULL AND l.scheduled_for IS NOT NULL;
 END $$;
 
--- Takes up runs that were claimed by this worker and never began, as if they were claimed now.
-CREATE FUNCTION timetable.adopt_runs(runs bigint[], worker text, OUT run bigint, OUT config bigint)
-RETURNS SETOF record
+-- Takes up runs that were claimed by this worker and never began, as if they were claimed now; those
+-- in missed are recorded as that.
+CREATE FUNCTION timetable.adopt_runs(
+    runs bigint[], missed bigint[], worker text, OUT run bigint, OUT config bigint
+) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    UPDATE timetable.run_status r
+    SET execution_status = 'MISSED', finished = clock_timestamp(),
+        last_status_update = clock_timestamp(), missed_count = 1, missed_until = r.scheduled_for,
+        reason = 'its claim was lost with the connection'
+    WHERE r.run_status = ANY (missed) AND r.execution_status = 'STARTED'
+        AND r.client_name = worker;
+    PERFORM timetable.wake_after(missed);
     RETURN QUERY
     UPDATE timetable.run_status r
     SET started = clock_timestamp(), last_status_update = clock_timestamp()

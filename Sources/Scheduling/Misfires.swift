@@ -1,4 +1,4 @@
-import Timing
+public import Timing
 
 extension PlannedConfig {
     /// Whether it waits for the end of its own last run.
@@ -81,6 +81,18 @@ extension Planner {
         }
         catchingUp[id] = next
         return [.claim([Fire(config, next)])]
+    }
+
+    /// Whether a fire that was claimed in time, and of which that was not known, may run at `now`:
+    /// as late as its config allows, and only the latest where that is all that is made up for.
+    public func mayStillRun(_ id: Int64, _ instant: WallInstant, now: WallInstant) -> Bool {
+        guard let config = configs[id], config.scheduledSince <= instant else { return false }
+        if config.firesAtStart || config.isAfter { return true }
+        let isRecent = instant >= now.advanced(byMicroseconds: -config.misfireWindow)
+        if config.misfire == .all, isRecent { return true }
+        let isLatest = config.rule.next(after: instant).map { $0 > now } ?? true
+        let isLate = now.microseconds(since: instant) <= config.grace
+        return isLatest && (isLate || (config.misfire == .once && isRecent))
     }
 
     private mutating func requeue(_ config: PlannedConfig, after: WallInstant) {

@@ -5,6 +5,12 @@ internal import Reactor
 internal import Scheduling
 internal import Timing
 
+/// A run of this worker that an earlier connection claimed for a fire and that never began.
+struct LostClaim {
+    let run, config: Int64
+    let instant: WallInstant
+}
+
 extension Daemon {
     /// Fires in one statement. A larger batch would make its first run wait for its last.
     static let batchSize = 250
@@ -84,15 +90,29 @@ extension Daemon {
         if changes.hasConfigs { readChanges() }
     }
 
-    /// Begins runs that were claimed by a connection that was lost before its answer came.
-    func adopt(_ runs: [(run: Int64, config: Int64)]) {
-        guard let link, !runs.isEmpty else { return }
-        logger.notice("\(runs.count) runs whose claims were lost with the connection begin now")
+    /// Begins runs that were claimed by a connection that was lost before its answer came, as far
+    /// as it is not too late for them.
+    func adopt(_ lost: [LostClaim]) {
+        guard let link, !lost.isEmpty else { return }
+        let now = now
+        var late: [LostClaim] = []
+        var missed: [Int64] = []
+        for claim in lost {
+            if planner.mayStillRun(claim.config, claim.instant, now: now) {
+                late.append(claim)
+            } else {
+                missed.append(claim.run)
+            }
+        }
+        logger.notice(
+            "of \(lost.count) claims lost with the connection \(late.count) are run now")
         link.ask(
             [
-                Command(Statements.adoptRuns, [runs.map(\.run).arrayLiteral, settings.name]),
                 Command(
-                    Statements.claimedWork, [settings.name, runs.map(\.config).arrayLiteral]),
+                    Statements.adoptRuns,
+                    [late.map(\.run).arrayLiteral, missed.arrayLiteral, settings.name]),
+                Command(
+                    Statements.claimedWork, [settings.name, late.map(\.config).arrayLiteral]),
             ], deadline: Self.claimDeadline
         ) { [weak self] outcome in
             guard let self, let rows = answer(outcome, of: "runs", link), rows.count == 2 else {
@@ -103,6 +123,17 @@ extension Daemon {
                 ready.append(work[id] ?? Self.unreadable(id, config))
             }
             startReady()
+        }
+    }
+
+    /// Rows of a run, its config and its instant in microseconds.
+    static func lostClaims(_ rows: Rows) -> [LostClaim] {
+        (0..<rows.count).compactMap { row in
+            guard let run = rows.integer(row, 0), let config = rows.integer(row, 1),
+                let instant = rows.integer(row, 2)
+            else { return nil }
+            return LostClaim(
+                run: run, config: config, instant: WallInstant(microseconds: instant))
         }
     }
 

@@ -14,8 +14,7 @@ final class Link {
     let claims: Connection
     /// The time zone of configs that name none.
     let defaultZone: String
-    /// Runs of this worker that an earlier connection claimed and that never began.
-    let lostClaims: [(run: Int64, config: Int64)]
+    let lostClaims: [LostClaim]
     /// Whether this worker turns raw notifications into requests: one of all does.
     var takesNotifications = false
     let lost = Gate()
@@ -31,7 +30,7 @@ final class Link {
 
     init(
         control: Connection, claims: Connection, defaultZone: String,
-        lost: [(run: Int64, config: Int64)]
+        lost: [LostClaim]
     ) {
         lostClaims = lost
         self.control = control
@@ -262,10 +261,10 @@ extension Daemon {
     }
 
     /// Ends what an earlier life of this worker left behind; returns until when it served, and
-    /// runs to be adopted.
+    /// what it claimed and never began.
     private func takeOver(
         _ control: Connection
-    ) async throws(PostgresError) -> (WallInstant, lost: [(run: Int64, config: Int64)]) {
+    ) async throws(PostgresError) -> (WallInstant, lost: [LostClaim]) {
         let seen = try await control.run(
             Statements.lastSeen, [settings.name], deadline: .seconds(10)
         ).integer(0, 0)
@@ -286,13 +285,13 @@ extension Daemon {
             await stopping.wait(atMost: .milliseconds(50))
         }
         formerControl = (control.backend, try await register(control))
-        var lost: [(run: Int64, config: Int64)] = []
+        var lost: [LostClaim] = []
         if hasServed {
             try await giveUpTakenRuns(control)
             let known = knownRuns.arrayLiteral
             let rows = try await control.run(
                 Statements.releaseClaims, [settings.name, known], deadline: .seconds(30))
-            lost = Self.runs(rows)
+            lost = Self.lostClaims(rows)
         } else {
             let dead = try await control.run(
                 Statements.markDead, [settings.name], deadline: .seconds(30))

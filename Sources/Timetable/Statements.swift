@@ -190,11 +190,11 @@ enum Statements {
         """)
     static let bury = Statement(
         nil, "SELECT outcome, run, status FROM timetable.bury($1, $2::bigint, $3)")
-    /// Columns: runs to be adopted, and their configs.
+    /// Columns: runs that never began, their configs and fires.
     static let releaseClaims = Statement(
-        nil, "SELECT run, config FROM timetable.release_claims($1, $2::bigint[])")
+        nil, "SELECT run, config, fire FROM timetable.release_claims($1, $2::bigint[])")
     static let adoptRuns = Statement(
-        nil, "SELECT run, config FROM timetable.adopt_runs($1::bigint[], $2)")
+        nil, "SELECT run, config FROM timetable.adopt_runs($1::bigint[], $2::bigint[], $3)")
     /// Proves that this worker lives and hears, and looks at its peers: a row for each that has not
     /// stopped, or one without a peer. Columns: whether this session listens to its channels; the
     /// time; whether another daemon stands by for its name; a peer, when it was last seen, and

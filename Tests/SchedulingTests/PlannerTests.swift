@@ -294,6 +294,22 @@ import Timing
             planner.handle(.tick, now: at(10.02)) == [.claim([fire(1, 10)]), .arm(at(20))])
     }
 
+    @Test(arguments: [
+        (MisfirePolicy.skip, 250.0, 200.0, true), (.skip, 290, 200, false),
+        (.skip, 310, 200, false), (.once, 290, 200, true), (.once, 310, 200, false),
+        (.once, 900, 800, false), (.all, 310, 200, true), (.all, 900, 200, false),
+        (.all, 250, 100, true), (.all, 250, 0, false),
+    ])
+    func aLostClaimMayStillRun(
+        misfire: MisfirePolicy, now: Double, claimed: Double, may: Bool
+    ) throws {
+        let window = now == 900 ? 50.0 : 86_400
+        let each = try config(1, "@every 100s", misfire: misfire, window: window, since: 50)
+        let (planner, _) = running([each], now: now)
+        #expect(planner.mayStillRun(1, at(claimed), now: at(now)) == may)
+        #expect(!planner.mayStillRun(2, at(claimed), now: at(now)))
+    }
+
     // MARK: After
 
     @Test func afterCountsFromTheEndOfTheLastRun() throws {

@@ -205,48 +205,27 @@ final class SimulatedDatabase {
         }
     }
 
-    /// Returns the runs to be adopted.
+    /// Returns the runs of fires that never began.
     func release(_ worker: Int, known: Set<Int>) -> [Int] {
         let lost = startedRuns(of: worker).filter { !known.contains($0) }
-        let judged = lost.map { ($0, mayRun: mayRun($0), isLatest: isLatest($0, but: lost)) }
-        for (run, mayRun, isLatest) in judged {
-            if let request = runs[run].request {
-                close(run, .released)
-                requests[request].claimed = nil
-            } else if isLatest {
-                close(run, .released)
-                if let fire = runs[run].fire { byFire[runs[run].config]?[fire] = nil }
-            } else if !mayRun {
-                close(run, .missed)
-                runs[run].missedUntil = runs[run].fire
-                runs[run].missedCount = 1
-            }
+        for run in lost {
+            guard let request = runs[run].request else { continue }
+            close(run, .released)
+            requests[request].claimed = nil
         }
-        return lost.filter { runs[$0].status == .started }
-    }
-
-    private func current(_ run: Int) -> (SimulatedConfig, fire: Int64)? {
-        guard let config = configs[runs[run].config], config.live, let fire = runs[run].fire,
-            config.scheduledSince <= fire
-        else { return nil }
-        return (config, fire)
-    }
-
-    private func mayRun(_ run: Int) -> Bool {
-        guard let (config, fire) = current(run) else { return false }
-        return config.isAfter || config.isReboot
-            || (config.misfire == .all && fire >= clock - config.window)
-    }
-
-    private func isLatest(_ run: Int, but lost: [Int]) -> Bool {
-        guard let (config, fire) = current(run), !config.isAfter, !config.isReboot else {
-            return false
-        }
-        return !(byFire[config.id] ?? [:]).contains { $0 > fire && !lost.contains($1) }
+        return lost.filter { runs[$0].fire != nil }
     }
 
     /// Those that are still this worker's to begin.
-    func adopt(_ ids: [Int]) -> [Int] { ids.filter { runs[$0].status == .started } }
+    func adopt(_ ids: [Int], missed: [Int]) -> [Int] {
+        for run in missed where runs[run].status == .started {
+            close(run, .missed)
+            runs[run].missedUntil = runs[run].fire
+            runs[run].missedCount = 1
+            if configs[runs[run].config]?.isAfter ?? false { notify(runs[run].config) }
+        }
+        return ids.filter { runs[$0].status == .started }
+    }
 
     private func startedRuns(of worker: Int) -> [Int] {
         underWay.values.flatMap { $0 }.filter { runs[$0].worker == worker }.sorted()

@@ -182,8 +182,14 @@ extension SimulatedDaemon {
 
     private func adopt(_ link: SimulatedLink) {
         guard !link.lostClaims.isEmpty else { return }
+        let late = link.lostClaims.filter { run in
+            let row = world.database.runs[run]
+            return planner.mayStillRun(
+                row.config, WallInstant(microseconds: row.fire ?? 0), now: now)
+        }
+        let missed = link.lostClaims.filter { !late.contains($0) }
         ask(
-            link, { $0.adopt(link.lostClaims) },
+            link, { $0.adopt(late, missed: missed) },
             then: { runs in
                 for run in runs { self.start(run, of: self.world.database.runs[run].config) }
             })

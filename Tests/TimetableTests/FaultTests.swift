@@ -71,38 +71,47 @@ struct FaultTests {
         #expect(try await served.run(next) == "CHAIN_DONE||")
     }
 
-    /// Claims that were committed and their answers lost with the connection: nobody would look
-    /// for those fires again, since later ones were claimed.
+    /// Claims that were committed and their answers lost with the connection, `age` minutes ago:
+    /// nobody would look for those fires again, since they, or later ones, were claimed.
     @Test(arguments: [
-        ("SKIP", "true", "MISSED|1|its claim was lost with the connection"),
-        ("ONCE", "true", "MISSED|1|its claim was lost with the connection"),
-        ("ALL", "true", "CHAIN_DONE||"),
-        ("ALL", "false", "MISSED|1|its claim was lost with the connection"),
+        ("SKIP", true, 150, "MISSED|1|its claim was lost with the connection"),
+        ("SKIP", true, 30, "MISSED|1|its claim was lost with the connection"),
+        ("ONCE", true, 150, "MISSED|1|its claim was lost with the connection"),
+        ("ONCE", true, 30, "CHAIN_DONE||"),
+        ("ALL", true, 150, "CHAIN_DONE||"),
+        ("ALL", false, 150, "MISSED|1|its claim was lost with the connection"),
     ])
     func aClaimWhoseAnswerWasLostIsRunOrMissed(
-        misfire: String, isLive: String, end: String
+        misfire: String, isLive: Bool, age: Int, end: String
     ) async throws {
         let served = try await Served.fresh("fault")
         let config = try await served.addConfig(
-            "lost", [("SQL", "SELECT 1")], columns: "schedule, misfire, scheduled_since, live",
-            values: "'0 0 29 2 *', '\(misfire)', now() - interval '1 day', \(isLive)")
+            "lost", [("SQL", "SELECT 1")], columns: "schedule, misfire, starts_at, live",
+            values: "'@every 1h', '\(misfire)', now() - interval '150 minutes', false")
         try await served.psql(
             """
+            BEGIN;
+            UPDATE timetable.chain_execution_config SET live = \(isLive);
+            UPDATE timetable.chain_execution_config
+            SET scheduled_since = now() - interval '1 day';
             INSERT INTO timetable.run_status (execution_status, chain_id, started,
                 chain_execution_config, scheduled_for, client_name)
             SELECT r.state::timetable.execution_status, c.chain_id, now(), \(config),
-                now() - r.age * interval '1 hour', 'worker001'
+                c.starts_at + (150 - r.age) * interval '1 minute', 'worker001'
             FROM timetable.chain_execution_config c,
-                (VALUES ('STARTED', 2), ('CHAIN_DONE', 1)) AS r (state, age)
-            WHERE c.chain_execution_config = \(config);
+                (VALUES ('STARTED', \(age)), ('CHAIN_DONE', 30)) AS r (state, age)
+            ON CONFLICT ON CONSTRAINT a_fire_is_claimed_once DO NOTHING;
+            COMMIT;
             SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
             WHERE datname = current_database() AND application_name LIKE '%control';
             """)
         try await served.waitFor(
             end,
             """
-            SELECT execution_status, missed_count, reason FROM timetable.run_status
-            WHERE chain_execution_config = \(config) AND scheduled_for < now() - interval '90 m'
+            SELECT r.execution_status, missed_count, reason
+            FROM timetable.run_status r JOIN timetable.chain_execution_config c
+                USING (chain_execution_config)
+            WHERE scheduled_for = starts_at + (150 - \(age)) * interval '1 minute'
             """)
     }
 
