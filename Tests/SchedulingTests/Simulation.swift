@@ -31,6 +31,8 @@ final class Simulation {
     private var outages: [Int: Int64] = [:]
     private var nextID: Int64 = 1
     private var rules: [Int64: (version: Int, rule: FireRule)] = [:]
+    /// How often a request was claimed in the second that it was claimed in last.
+    private var asks: [Int64: (second: Int64, count: Int)] = [:]
     /// When each process became ready.
     private(set) var readies: [(daemon: Int, life: Int, time: Int64)] = []
 
@@ -71,9 +73,11 @@ final class Simulation {
             skew(daemon)
             at(now + random(0...(Length.minute))) { daemon.start() }
         }
-        plan(isFaulty ? 4...30 : 0...0) { $0.fault() }
-        plan(0...25) { $0.change() }
-        plan(0...25) { $0.request() }
+        plan(isFaulty ? 4...40 : 0...0) {
+            $0.fault($0.daemons[$0.random(0...$0.daemons.count - 1)])
+        }
+        plan(0...50) { $0.change() }
+        plan(0...30) { simulation in simulation.target().map(simulation.request) }
         while let (time, action) = agenda.next(through: span.end + drain) {
             now = max(now, time)
             database.clock = now
@@ -94,7 +98,7 @@ final class Simulation {
         let next = daemons[random(0...daemons.count - 1)].planner.nextFire?.microseconds
         guard chance(2, of: 3), let next, next > now, next < min(now + span.period * 3, span.end)
         else { return action() }
-        at(next + random(-3_000...(chance(1, of: 3) ? 200_000 : 12_000)), action)
+        at(next + random(-6_000...(chance(1, of: 3) ? 200_000 : 8_000)), action)
     }
 
     // MARK: Chance
@@ -117,8 +121,15 @@ final class Simulation {
     }
 
     func runLength(_ config: Int64) -> Int64 {
-        if database.configs[config]?.misfire == .all { return random(0...(2 * Length.second)) }
-        return chance(4, of: 5) ? random(0...(5 * Length.second)) : random(0...span.period)
+        var length = random(0...(8 * Length.second))
+        if database.configs[config]?.misfire != .all, chance(1, of: 5) {
+            length = random(0...span.period)
+        }
+        // Requests that come when a run ends are the ones that may be forgotten.
+        if chance(1, of: 60), now + length < span.end {
+            at(now + length - random(0...5_000)) { [unowned self] in request(config) }
+        }
+        return length
     }
 
     private func skew(_ daemon: SimulatedDaemon) {
@@ -126,7 +137,8 @@ final class Simulation {
         if chance(2, of: 3) { offset = anyLength(upTo: 3 * Length.hour) }
         if chance(1, of: 2) { offset = -offset }
         daemon.clock.step(by: offset, now: now)
-        if chance(1, of: 2) { daemon.clock.drift = Double(random(-50...50)) }
+        let drift = span.density == .days ? 50 : 150
+        if chance(1, of: 2) { daemon.clock.drift = Double(random(-drift...drift)) }
     }
 
     // MARK: Events
@@ -137,6 +149,15 @@ final class Simulation {
 
     func note(_ config: Int64?, _ text: () -> String) {
         if keepsNotes { notes.append((now, config, text())) }
+    }
+
+    /// A request that waits must not be claimed all the time.
+    func asked(_ request: Int64, of config: Int64) {
+        let second = now / Length.second
+        var ask = asks[request] ?? (second, 0)
+        ask = ask.second == second ? (second, ask.count + 1) : (second, 1)
+        asks[request] = ask
+        if ask.count == 100 { complain(config, "request \(request) is claimed without rest") }
     }
 
     func complain(_ config: Int64?, _ text: String) {
@@ -189,6 +210,12 @@ final class Simulation {
     }
 
     func served(_ daemon: SimulatedDaemon) {
+        // Where one thing went wrong the next is not far.
+        if isFaulty, chance(1, of: 5), now < span.end {
+            at(now + anyLength(upTo: 3 * Length.minute)) { [unowned self] in
+                if now < span.end { fault(daemon) }
+            }
+        }
         guard readies.last(where: { $0.daemon == daemon.index })?.life != daemon.life else {
             return
         }
@@ -228,10 +255,9 @@ extension Simulation {
     }
 
     fileprivate func change() {
-        let ids = database.ids
-        guard let id = ids.randomElement(using: &generator), var config = database.configs[id],
-            chance(7, of: 8)
-        else { return insert(since: now) }
+        guard let id = target(), var config = database.configs[id], chance(7, of: 8) else {
+            return insert(since: now)
+        }
         switch random(0...9) {
         case 0:
             note(id) { "is deleted" }
@@ -241,7 +267,14 @@ extension Simulation {
             config.version += 1
             config.scheduledSince = now
             setPolicy(&config)
-        case 4, 5:
+        case 4:
+            // Due as before, and yet another schedule.
+            config.scheduledSince = now
+        case 5:
+            note(nil) { "all configs are touched" }
+            for id in database.ids { database.configs[id].map { database.write($0) } }
+            return
+        case 6:
             config.live.toggle()
             if config.live { config.scheduledSince = now }
         default:
@@ -251,8 +284,20 @@ extension Simulation {
         database.write(config)
     }
 
-    fileprivate func request() {
-        guard let id = database.ids.randomElement(using: &generator) else { return }
+    /// A config, and rather one that fires just now.
+    fileprivate func target() -> Int64? {
+        let ids = database.ids
+        let firing = ids.filter { id in
+            daemons.contains { daemon in
+                daemon.planner.nextFire(of: id).map { abs($0.microseconds - now) < 300_000 }
+                    ?? false
+            } || database.lastClaim(id).map { abs($0 - now) < 300_000 } ?? false
+        }
+        return chance(1, of: 2) && !firing.isEmpty
+            ? firing.randomElement(using: &generator) : ids.randomElement(using: &generator)
+    }
+
+    fileprivate func request(_ id: Int64) {
         // Several at once have to wait for each other.
         for _ in 0..<(chance(1, of: 2) ? 1 : random(2...5)) {
             let from = chance(1, of: 4) ? now + anyLength(upTo: span.period) : nil
@@ -280,8 +325,7 @@ extension Simulation {
 // MARK: - What goes wrong
 
 extension Simulation {
-    fileprivate func fault() {
-        let daemon = daemons[random(0...daemons.count - 1)]
+    fileprivate func fault(_ daemon: SimulatedDaemon) {
         switch random(0...11) {
         case 0, 1: daemon.kill()
         case 2: daemon.stop()
@@ -336,6 +380,7 @@ extension Simulation {
         at(until) {
             guard daemon.life == life else { return }
             daemon.suspendedUntil = nil
+            daemon.resumed.append(self.now)
             self.note(nil) { "\(daemon) goes on" }
             if let link = daemon.link, !link.control.isCut, !daemon.isStopping {
                 daemon.healthySince = self.now

@@ -34,6 +34,8 @@ final class SimulatedDaemon {
     /// Since when it serves without a fault, and when it did before.
     var healthySince: Int64?
     var health: [ClosedRange<Int64>] = []
+    /// When it went on after it had been suspended: it has not heard of anything then.
+    var resumed: [Int64] = []
 
     init(_ world: Simulation, _ index: Int) {
         self.world = world
@@ -230,6 +232,7 @@ final class SimulatedDaemon {
         var waiting: [(request: Int64, config: Int64)] = []
         for (request, (config, outcome)) in answers {
             world.note(config) { "\(self) claims request \(request): \(outcome)" }
+            world.asked(request, of: config)
             switch outcome {
             case .started(let run): start(run, of: config)
             case .waiting: waiting.append((request, config))

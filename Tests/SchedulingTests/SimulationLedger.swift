@@ -10,6 +10,8 @@ struct EpochLedger {
     private let byFire: [Int64: SimulatedRun]
     private let all: [SimulatedRun]
     private var positions: [Int64: Int] = [:]
+    /// Whether the worker of a run had slept until just before it.
+    private let justResumed: (SimulatedRun) -> Bool
     /// The MISSED row that covers each fire.
     private var covers: [Int: SimulatedRun] = [:]
 
@@ -18,8 +20,10 @@ struct EpochLedger {
     private static let slack = SimulationOracle.slack
 
     init(
-        _ epoch: Epoch, _ due: [Int64], _ all: [SimulatedRun], _ byFire: [Int64: SimulatedRun]
+        _ epoch: Epoch, _ due: [Int64], _ all: [SimulatedRun], _ byFire: [Int64: SimulatedRun],
+        justResumed: @escaping (SimulatedRun) -> Bool
     ) {
+        self.justResumed = justResumed
         self.epoch = epoch
         self.due = due
         self.all = all
@@ -134,7 +138,8 @@ struct EpochLedger {
                 index > 0
                 && all.contains { before in
                     before.fire == due[index - 1] && before.status != .missed
-                        && (before.finished ?? Length.never) + Self.slack > run.created
+                        && ((before.finished ?? Length.never) + Self.slack > run.created
+                            || justResumed(run))
                 }
             if !isInARow { return "ran from outside of its window: \(run)" }
         }

@@ -65,7 +65,7 @@ struct SimulationOracle {
             let last = min(epoch.end ?? end, end)
             let due = epoch.config.rule.fires(of: config, after: epoch.since, through: last)
             fires += due.count
-            var ledger = EpochLedger(epoch, due, all, byFire)
+            var ledger = EpochLedger(epoch, due, all, byFire, justResumed: justResumed)
             judge(&ledger)
             accounted.formUnion(ledger.accounted)
         }
@@ -133,6 +133,12 @@ struct SimulationOracle {
                 return epoch.end == nil && fire > end
             }
             if !isKnown { complain(config, row.created, "nothing was due for \(row)") }
+        }
+    }
+
+    private func justResumed(_ row: SimulatedRun) -> Bool {
+        simulation.daemons[row.worker].resumed.contains {
+            $0 <= row.created && row.created <= $0 + stale
         }
     }
 
@@ -261,13 +267,10 @@ struct SimulationOracle {
 extension Simulation {
     /// What happened near a complaint: to its config, and to all.
     func history(of complaint: Complaint) -> String {
-        let near = notes.filter {
-            ($0.config == complaint.config || $0.config == nil)
-                && $0.time <= complaint.time + 5 * Length.minute
-        }
-        return near.suffix(40).map { time, config, text in
-            "  \(WallInstant(microseconds: time).text) "
-                + "\(config.map { "config \($0): " } ?? "")\(text)"
+        let near = notes.filter { $0.config == complaint.config || $0.config == nil }
+        let split = near.firstIndex { $0.time > complaint.time } ?? near.count
+        return near[max(0, split - 30)..<min(near.count, split + 20)].map { time, config, text in
+            "  \(time.utc) \(config.map { "config \($0): " } ?? "")\(text)"
         }.joined(separator: "\n")
     }
 }
