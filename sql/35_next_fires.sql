@@ -636,7 +636,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no config %', config USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF c.live IS NOT TRUE THEN RETURN; END IF;
+    IF c.live IS NOT TRUE OR c.chain_id IS NULL THEN RETURN; END IF;
     RETURN QUERY SELECT * FROM timetable.fires_after(
         coalesce(c.schedule, concat_ws(' ', coalesce(c.run_at_minute::text, '*'),
             coalesce(c.run_at_hour::text, '*'), coalesce(c.run_at_day::text, '*'),
@@ -646,7 +646,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION timetable.next_fires(bigint, integer) IS
-    'When a config fires next by the clock, as a daemon will do it; nothing when it is not live';
+    'When a config fires next by the clock, as a daemon will do it; nothing when it is not live or has no chain';
 
 CREATE FUNCTION timetable.next_fires(chain_name text, n integer DEFAULT 5)
 RETURNS SETOF timestamptz

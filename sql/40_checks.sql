@@ -94,7 +94,8 @@ CREATE TRIGGER check_updated_elements AFTER UPDATE ON timetable.task_chain
     REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION timetable.check_elements();
 
--- Fires count as missed only from the moment at which they were first meant to happen.
+-- Fires count as missed only from the moment at which they were first meant to happen: by that
+-- schedule, within that window, and with a chain.
 CREATE FUNCTION timetable.note_scheduled_since() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -106,10 +107,13 @@ CREATE TRIGGER note_scheduled_since BEFORE UPDATE ON timetable.chain_execution_c
     FOR EACH ROW
     WHEN (
         (NEW.live AND OLD.live IS NOT TRUE)
+        OR (NEW.chain_id IS NOT NULL AND OLD.chain_id IS NULL)
         OR (NEW.schedule, NEW.time_zone, NEW.run_at_minute, NEW.run_at_hour, NEW.run_at_day,
-            NEW.run_at_month, NEW.run_at_day_of_week, NEW.starts_at, NEW.on_gap, NEW.on_repeat)
+            NEW.run_at_month, NEW.run_at_day_of_week, NEW.starts_at, NEW.ends_at,
+            NEW.jitter, NEW.on_gap, NEW.on_repeat)
         IS DISTINCT FROM
             (OLD.schedule, OLD.time_zone, OLD.run_at_minute, OLD.run_at_hour, OLD.run_at_day,
-            OLD.run_at_month, OLD.run_at_day_of_week, OLD.starts_at, OLD.on_gap, OLD.on_repeat)
+            OLD.run_at_month, OLD.run_at_day_of_week, OLD.starts_at, OLD.ends_at,
+            OLD.jitter, OLD.on_gap, OLD.on_repeat)
     )
     EXECUTE FUNCTION timetable.note_scheduled_since();

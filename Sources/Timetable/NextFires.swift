@@ -120,7 +120,9 @@ extension NextFires {
         func none(_ remark: String) -> NextFires {
             NextFires(.utc, [], remark: "\(label) \(remark)")
         }
-        if rows.count == 0 { return none("is not live: it fires when it is made live") }
+        if rows.count == 0 {
+            return none("is not live, or has no chain: it fires when it is and has one")
+        }
         let (configs, problems) = reader.read(rows)
         if let problem = problems.first {
             throw StartFailure(.other, "\(label): \(problem.reason)")

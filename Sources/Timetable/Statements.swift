@@ -268,7 +268,8 @@ enum Statements {
                     AND r.scheduled_for IS NOT NULL
                 ORDER BY r.scheduled_for DESC LIMIT 1) END
         FROM timetable.chain_execution_config c
-        WHERE c.live AND (c.client_name IS NULL OR c.client_name = $1)
+        WHERE c.live AND c.chain_id IS NOT NULL
+            AND (c.client_name IS NULL OR c.client_name = $1)
         """
     static let configPage = Statement(
         "config_page",

@@ -55,6 +55,51 @@ struct ChangeTests {
         #expect(!served.daemon.lines.dropFirst(from).contains { $0.text.contains("scheduled") })
     }
 
+    /// It neither fires nor misses anything before it has a chain, nor outside of its window.
+    @Test(arguments: ["chain_id = 1", "ends_at = NULL", "jitter = NULL"])
+    func whatDidNotFireYetMissesNothing(change: String) async throws {
+        let served = try await Served.fresh("change")
+        let config = try await served.addConfig(
+            "chainless", [("SQL", "SELECT 1")],
+            columns: "schedule, misfire, starts_at, ends_at, jitter, live",
+            values: """
+                '@every 1h', 'ALL', now() - interval '630 min', now() - interval '3 hours', '1 s',
+                false
+                """)
+        if change.hasPrefix("chain_id") {
+            try await served.psql(
+                """
+                UPDATE timetable.chain_execution_config
+                SET chain_id = NULL, ends_at = NULL
+                """)
+        }
+        let lines = served.daemon.lines.count
+        try await served.psql("UPDATE timetable.chain_execution_config SET live = true")
+        try await served.psql(
+            """
+            UPDATE timetable.chain_execution_config SET scheduled_since = now() - interval '1 day';
+            """)
+        if change.hasPrefix("chain_id") {
+            try await served.daemon.waitForLine(
+                containing: "scheduled config \(config), next fire never", from: lines)
+            #expect(
+                try await served.psql("SELECT count(*) FROM timetable.next_fires(\(config))") == "0"
+            )
+        }
+        try await served.psql("UPDATE timetable.chain_execution_config SET \(change)")
+        #expect(
+            try await served.psql(
+                """
+                SELECT scheduled_since > now() - interval '1 min'
+                FROM timetable.chain_execution_config
+                """) == "t")
+        // It has looked when it has run a request.
+        #expect(try await served.run(config) == "CHAIN_DONE||")
+        #expect(
+            try await served.psql(
+                "SELECT count(*) FROM timetable.run_status WHERE run_request IS NULL") == "0")
+    }
+
     @Test func tenThousandConfigsInOneTransactionNeedAHandfulOfNotifications() async throws {
         let served = try await Served.fresh("change")
         _ = try await served.addConfig("first", [("SQL", "SELECT 1")])
