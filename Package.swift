@@ -61,7 +61,7 @@ let package = Package(
                 .embedInCode("10_types.sql"), .embedInCode("20_tables.sql"),
                 .embedInCode("30_schedule.sql"), .embedInCode("35_next_fires.sql"),
                 .embedInCode("40_checks.sql"), .embedInCode("45_chain_gaps.sql"),
-                .embedInCode("50_notify.sql"),
+                .embedInCode("50_notify.sql"), .embedInCode("55_secrets.sql"),
                 .embedInCode("60_claims.sql"), .embedInCode("65_ends.sql"),
                 .embedInCode("66_workers.sql"), .embedInCode("70_functions.sql"),
                 .embedInCode("90_built_ins.sql"),

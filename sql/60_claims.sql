@@ -158,7 +158,7 @@ BEGIN
         SELECT j.verdict::timetable.execution_status, j.chain_id, j.chain_id,
             CASE j.verdict WHEN 'WAITING' THEN NULL ELSE clock_timestamp() END,
             CASE j.verdict WHEN 'SKIPPED' THEN clock_timestamp() END,
-            j.config, j.instant, worker, (
+            j.config, j.instant, worker, CASE WHEN j.verdict <> 'SKIPPED' THEN (
                 SELECT jsonb_object_agg(p.chain_id, p.rows)
                 FROM (
                     SELECT chain_id, jsonb_agg(value ORDER BY order_id) AS rows
@@ -166,7 +166,7 @@ BEGIN
                     WHERE chain_execution_config = j.config
                     GROUP BY chain_id
                 ) AS p
-                HAVING count(*) > 0),
+                HAVING count(*) > 0) END,
             j.reason, CASE j.verdict WHEN 'WAITING' THEN 0 ELSE 1 END
         FROM judged j
         WHERE j.verdict IN ('STARTED', 'SKIPPED', 'WAITING')
@@ -330,6 +330,8 @@ BEGIN
         UPDATE timetable.run_request q
         SET claimed_at = CASE WHEN j.verdict IN ('STARTED', 'GONE', 'OVER')
                 THEN clock_timestamp() END,
+            parameters = CASE j.verdict WHEN 'GONE' THEN timetable.redacted(q.parameters)
+                ELSE q.parameters END,
             blocked_at = coalesce(q.blocked_at, CASE WHEN j.verdict IN ('WAITING', 'BLOCKED')
                 THEN clock_timestamp() END)
         FROM judged j
@@ -342,6 +344,8 @@ BEGIN
                 END::timetable.execution_status,
             attempt = r.attempt + CASE j.verdict WHEN 'GONE' THEN 0 ELSE 1 END,
             client_name = worker, retry_at = NULL, reason = NULL,
+            parameters = CASE j.verdict WHEN 'GONE' THEN timetable.redacted(r.parameters)
+                ELSE r.parameters END,
             started = coalesce(r.started, clock_timestamp()), last_status_update = clock_timestamp(),
             finished = CASE j.verdict WHEN 'GONE' THEN clock_timestamp() END,
             error = CASE j.verdict WHEN 'GONE' THEN r.error END,
@@ -360,7 +364,9 @@ BEGIN
             j.chain_id, j.chain_id, clock_timestamp(),
             CASE j.verdict WHEN 'GONE' THEN clock_timestamp() END,
             j.chain_execution_config, worker,
-            coalesce(own.parameters || j.parameters, j.parameters, own.parameters), j.run_request,
+            CASE j.verdict WHEN 'GONE' THEN timetable.redacted(j.parameters)
+                ELSE coalesce(own.parameters || j.parameters, j.parameters, own.parameters) END,
+            j.run_request,
             CASE j.verdict WHEN 'GONE' THEN 'the config does not exist, or has no chain' END
         FROM judged j
         LEFT JOIN LATERAL (

@@ -8,6 +8,8 @@ CREATE FUNCTION timetable.chain_done(
     run bigint, attempt integer, worker text, config_to_delete bigint, config_to_wake bigint
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    holds_objects boolean;
 BEGIN
     IF current_setting('transaction_read_only') = 'on' THEN
         RETURN false;
@@ -17,10 +19,14 @@ BEGIN
     SET execution_status = 'CHAIN_DONE', finished = clock_timestamp(),
         last_status_update = clock_timestamp()
     WHERE r.run_status = run AND r.execution_status IS NOT DISTINCT FROM 'STARTED'
-        AND r.attempt = chain_done.attempt AND r.client_name = worker;
+        AND r.attempt = chain_done.attempt AND r.client_name = worker
+    RETURNING r.parameters @? '$.*[*] ? (@.type() == "object")' INTO holds_objects;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'run % is no longer under way for worker "%"', run, worker
             USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF holds_objects THEN
+        PERFORM timetable.redact_runs(ARRAY[run]);
     END IF;
     IF config_to_delete IS NOT NULL THEN
         PERFORM set_config('timetable.quiet', 'on', true);
@@ -123,6 +129,7 @@ BEGIN
         WHERE chain_execution_config = ANY (done) AND self_destruct;
         PERFORM set_config('timetable.quiet', 'off', true);
     END IF;
+    PERFORM timetable.redact_runs(runs);
     PERFORM timetable.wake_after(runs);
     RETURN QUERY
     SELECT r.run_status,
@@ -179,7 +186,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     UPDATE timetable.run_status r
-    SET execution_status = 'MISSED', finished = clock_timestamp(),
+    SET execution_status = 'MISSED', parameters = NULL, finished = clock_timestamp(),
         last_status_update = clock_timestamp(), missed_count = 1, missed_until = r.scheduled_for,
         reason = 'its claim was lost with the connection'
     WHERE r.run_status = ANY (missed) AND r.execution_status = 'STARTED'

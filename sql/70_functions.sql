@@ -146,6 +146,7 @@ BEGIN
         WHERE r.run_status = run;
         UPDATE timetable.run_request q SET claimed_at = clock_timestamp()
         WHERE q.resumes = run AND q.claimed_at IS NULL;
+        PERFORM timetable.redact_runs(ARRAY[run]);
         PERFORM timetable.wake_after(ARRAY[run]);
     ELSE
         PERFORM pg_notify('timetable_cancel', run::text);

@@ -23,6 +23,7 @@ public enum TimetableSchema {
             File("40_checks.sql", PackageResources._0_checks_sql),
             File("45_chain_gaps.sql", PackageResources._5_chain_gaps_sql),
             File("50_notify.sql", PackageResources._0_notify_sql),
+            File("55_secrets.sql", PackageResources._5_secrets_sql),
             File("60_claims.sql", PackageResources._0_claims_sql),
             File("65_ends.sql", PackageResources._5_ends_sql),
             File("66_workers.sql", PackageResources._6_workers_sql),

@@ -397,7 +397,7 @@ enum Statements {
                     ARRAY(SELECT jsonb_array_elements_text(p.value)) END,
                 CASE WHEN jsonb_typeof(own.rows) <> 'array'
                         OR jsonb_typeof(w.parameters) <> 'object'
-                    THEN coalesce(own.rows, w.parameters)::text END,
+                    THEN timetable.redacted(coalesce(own.rows, w.parameters))::text END,
                 (SELECT set_config('synchronous_commit', 'off', true)
                     WHERE NOT EXISTS (
                         SELECT FROM element e JOIN timetable.base_task b ON b.task_id = e.task_id
