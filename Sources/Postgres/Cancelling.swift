@@ -3,7 +3,8 @@ internal import Reactor
 
 extension Connection {
     /// Asks the server to cancel what this session does. Does not wait; a statement that is
-    /// cancelled fails with 57014. Nothing while an earlier request is under way.
+    /// cancelled fails with 57014. Nothing while an earlier request is under way; a COPY that is
+    /// begun meanwhile is cancelled too.
     ///
     /// A cancel request needs neither a free session nor a password.
     public func requestCancel() {

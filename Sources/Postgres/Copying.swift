@@ -76,6 +76,8 @@ extension Connection {
             throw ended ?? error
         }
         let copy = Copy(direction)
+        // The server may take it before the COPY, and know nothing of it then.
+        if let cancelRequest, !cancelRequest.isOpen { copy.cancels.append(cancelRequest) }
         copy.deadline = deadline.map { limit in
             EventLoop.shared.after(limit) { [weak self] in
                 self?.lose(PostgresError(.timedOut, "the COPY did not end within \(limit)"))
@@ -249,7 +251,11 @@ extension Connection {
             copy.begun.open()
         case PGRES_COPY_OUT where copy.direction == .toClient && copy.phase == .asked:
             copy.phase = .giving
-            if !copy.cancels.isEmpty { copy.discard() }
+            if !copy.cancels.isEmpty {
+                copy.discard()
+                // The one before may have come too early to stop it.
+                copy.cancels.append(sendCancel())
+            }
             copy.begun.open()
         case PGRES_COMMAND_OK where copy.phase == .ending:
             copy.commandTag = rows.commandTag

@@ -51,6 +51,23 @@ struct CopyEndingTests {
         }
     }
 
+    /// The server may have taken the request before the COPY, and then knows nothing of it.
+    @Test(arguments: Side.allCases) func aCancelOnItsWayEndsTheNext(side: Side) async throws {
+        try await withSession { session, _ in
+            try await session.ask("CREATE TEMP TABLE t (x text)")
+            for _ in 0..<20 {
+                session.requestCancel()
+                do throws(PostgresError) {
+                    try await copy(side, session, .seconds(30), Gate())
+                    Issue.record("it ended by itself")
+                } catch {
+                    #expect(error.sqlstate == "57014", "\(error)")
+                }
+                #expect(try await session.ask("SELECT 1") == ["1"])
+            }
+        }
+    }
+
     /// It has no effect while the server waits for the one side, as for any other client.
     @Test(arguments: [Side.endlessSource, .endlessRows])
     func theServersOwnCancelEndsItOnly(side: Side) async throws {
