@@ -40,7 +40,8 @@ public final class PrivateCluster: Sendable {
         wrapper: String? = nil, standbyOf primary: PrivateCluster? = nil
     ) throws {
         programs = try Self.findPrograms()
-        folder = try makeTemporaryFolder("carillon-pg")
+        // Its keeper removes it, when the server is gone.
+        folder = try makeFolder("carillon-pg")
         var all = [
             "listen_addresses=", "unix_socket_directories=\(folder)", "max_connections=600",
             "log_line_prefix=%m [%p] %u@%d ", "log_timezone=UTC", "timezone=UTC",
@@ -145,11 +146,4 @@ public final class PrivateCluster: Sendable {
         }
         throw NotReached("no PostgreSQL server is installed: no initdb in \(folders)")
     }
-}
-
-/// Makes a folder under /tmp, whose name is short enough for the path of a socket.
-public func makeTemporaryFolder(_ name: String) throws -> String {
-    var template = Array("/tmp/\(name)-XXXXXX".utf8CString)
-    guard unsafe mkdtemp(&template) != nil else { throw CallFailed(call: "mkdtemp", code: errno) }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

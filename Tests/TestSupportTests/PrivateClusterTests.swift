@@ -104,12 +104,13 @@ import Testing
 
     @Test(.enabled(if: isVictim)) func theVictimWaitsToBeKilled() async throws {
         let cluster = try PrivateCluster()
+        let folder = try makeTemporaryFolder("carillon-victim")
         let daemon = try DaemonProcess(["600"], program: "sleep")
         let server = try String(
             contentsOfFile: "\(cluster.folder)/data/postmaster.pid", encoding: .utf8
         ).prefix { $0 != "\n" }
         FileHandle.standardError.write(
-            Foundation.Data("victim \(cluster.folder) \(server) \(daemon.pid)\n".utf8))
+            Foundation.Data("victim \(cluster.folder) \(folder) \(server) \(daemon.pid)\n".utf8))
         try await daemon.waitForExit(within: .seconds(120))
         _ = cluster.folder
     }
@@ -121,15 +122,15 @@ import Testing
             environment: [Self.role: "1"], program: tests)
         let line = try await victim.waitForLine(containing: "victim /", within: .seconds(60))
         let words = line.text.split(separator: " ")
-        let folder = String(words[1])
-        let pids = try words[2...].map { try #require(Int32($0)) }
+        let folders = words[1...2].map(String.init)
+        let pids = try words[3...].map { try #require(Int32($0)) }
         #expect(!pids.contains(where: Self.isGone))
         victim.kill()
         try await eventually(within: .seconds(60), "server and daemon are gone") {
             pids.allSatisfy(Self.isGone)
         }
-        try await eventually(within: .seconds(60), "the folder is gone") {
-            unsafe access(folder, F_OK) != 0
+        try await eventually(within: .seconds(60), "the folders are gone") {
+            folders.allSatisfy { unsafe access($0, F_OK) != 0 }
         }
     }
 
