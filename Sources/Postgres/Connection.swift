@@ -38,6 +38,8 @@ public import Reactor
     var notices = Deque<(severity: String, message: String)>()
     /// Open when the last request to cancel was taken.
     var cancelRequest: Gate?
+    /// Whether a script has prepared statements of its own: DEALLOCATE ALL drops them, and ours.
+    public private(set) var holdsForeignStatements = false
     /// The server's own word about the end of the session.
     private var fatal: PostgresError?
 
@@ -266,7 +268,7 @@ public import Reactor
         if case .preparation(let name) = expected {
             prepared.answered(name, inBatch: pending[0].id, succeeded: succeeded)
         } else if succeeded {
-            if rows.dropsPreparedStatements { prepared.forgetAll() }
+            notePreparedStatements(rows)
             pending[0].rows.append(rows)
         }
         guard !succeeded, pending[0].failure == nil, status != PGRES_PIPELINE_ABORTED else {
@@ -283,6 +285,15 @@ public import Reactor
             // Dropped where we could not see it, or a name that somebody took: all anew.
             prepared.forgetAll()
         default: break
+        }
+    }
+
+    func notePreparedStatements(_ rows: Rows) {
+        if rows.dropsPreparedStatements {
+            prepared.forgetAll()
+            holdsForeignStatements = false
+        } else if rows.preparesStatement {
+            holdsForeignStatements = true
         }
     }
 

@@ -35,6 +35,12 @@ public final class Rows: Sendable {
         return ["DISCARD ALL", "DEALLOCATE ALL"].contains(commandTag)
     }
 
+    /// By the SQL statement PREPARE.
+    var preparesStatement: Bool {
+        guard let tag = unsafe PQcmdStatus(result), unsafe tag.pointee == 80 else { return false }
+        return commandTag == "PREPARE"
+    }
+
     /// `INSERT 0 1`, `COMMIT`: what the server says it did.
     public var commandTag: String {
         unsafe String(cString: PQcmdStatus(result))

@@ -52,7 +52,7 @@ extension Connection {
             guard ended == nil else { return }
             switch rows.status {
             case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
-                if rows.dropsPreparedStatements { prepared.forgetAll() }
+                notePreparedStatements(rows)
                 script?.rows.append(rows)
             case PGRES_COPY_IN, PGRES_COPY_BOTH:
                 refuseCopy("FROM STDIN")

@@ -175,7 +175,8 @@ extension ChainRunner {
                 continue
             }
             // Its COMMIT cleaned it too.
-            let isClean = isRecorded && database.isOwn
+            let isClean =
+                isRecorded && database.isOwn && !session.holdsForeignStatements
             giveBack(session, to: pool, isClean: isClean) { pool.end(reservation) }
         }
         databases.removeAll()
@@ -194,8 +195,9 @@ extension ChainRunner {
         startTask {
             if await self.settle(session) {
                 do throws(PostgresError) {
-                    _ = try await session.run(
-                        Statements.clean.map { Command($0) }, deadline: .seconds(10))
+                    var all = Statements.clean
+                    if session.holdsForeignStatements { all.append(Statements.deallocateAll) }
+                    _ = try await session.run(all.map { Command($0) }, deadline: .seconds(10))
                 } catch {
                     session.close()
                 }

@@ -67,12 +67,15 @@ public final class Daemon {
         try await openSession("log")
     }
     private(set) lazy var pools = SessionPools(
-        own: SessionPool(limit: settings.sqlConnections) {
+        own: SessionPool(
+            limit: settings.sqlConnections, idleLimit: settings.sqlIdleTimeout
+        ) {
             [unowned self] () throws(PostgresError) in
             try await openSession("run", isForTasks: true)
         } forget: { [unowned self] session in
             forget(session)
-        }, limit: settings.sqlConnections, worker: settings.name)
+        }, limit: settings.sqlConnections, idleLimit: settings.sqlIdleTimeout,
+        worker: settings.name)
 
     public init(_ settings: Settings, level: Logger.Level) {
         self.settings = settings

@@ -23,11 +23,11 @@ final class SessionPool {
         }
     }
 
-    private static let idleLimit: Duration = .seconds(60)
     /// When the server has no room for another connection: how long one of ours is waited for.
     private static let patience: Duration = .seconds(30)
 
     private let limit: Int
+    private let idleLimit: Duration
     private let open: @LoopActor () async throws(PostgresError) -> Connection
     private let forget: @LoopActor (Connection) -> Void
     private var idle: [(session: Connection, timer: EventLoop.TimerID)] = []
@@ -38,12 +38,14 @@ final class SessionPool {
     /// Who found no room on the server, and waits for a session to come back.
     private var wanting = Deque<Gate>()
 
-    /// `forget` is told of each session that is closed.
+    /// At most `limit` sessions, each closed after `idleLimit` without use; `forget` is told of each.
     init(
-        limit: Int, open: @escaping @LoopActor () async throws(PostgresError) -> Connection,
+        limit: Int, idleLimit: Duration,
+        open: @escaping @LoopActor () async throws(PostgresError) -> Connection,
         forget: @escaping @LoopActor (Connection) -> Void = { _ in }
     ) {
         self.limit = max(1, limit)
+        self.idleLimit = idleLimit
         self.open = open
         self.forget = forget
     }
@@ -135,7 +137,7 @@ final class SessionPool {
     func release(_ session: Connection) {
         lentCount -= 1
         if session.ended == nil {
-            let timer = EventLoop.shared.after(Self.idleLimit) { [weak self, weak session] in
+            let timer = EventLoop.shared.after(idleLimit) { [weak self, weak session] in
                 if let self, let session { retire(session) }
             }
             idle.append((session, timer))

@@ -6,14 +6,16 @@ internal import Reactor
 final class SessionPools {
     let own: SessionPool
     private let limit: Int
+    private let idleLimit: Duration
     private let worker: String
     /// By connect string, which is never shown: it may hold a password.
     private var others: [String: SessionPool] = [:]
 
-    /// At most `limit` sessions for each connect string.
-    init(own: SessionPool, limit: Int, worker: String) {
+    /// At most `limit` sessions for each connect string, each closed when unused for `idleLimit`.
+    init(own: SessionPool, limit: Int, idleLimit: Duration, worker: String) {
         self.own = own
         self.limit = limit
+        self.idleLimit = idleLimit
         self.worker = worker
     }
 
@@ -23,7 +25,7 @@ final class SessionPools {
         if let pool = others[connectString] { return pool }
         others = others.filter { !$0.value.isUnused }
         let worker = self.worker
-        let pool = SessionPool(limit: limit) { () throws(PostgresError) in
+        let pool = SessionPool(limit: limit, idleLimit: idleLimit) { () throws(PostgresError) in
             let parameters = try ConnectionParameters(checking: connectString)
             return try await Connection.open(
                 parameters.with("fallback_application_name", "carillon \(worker) run"))

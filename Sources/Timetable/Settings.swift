@@ -17,6 +17,8 @@ public struct Settings: Sendable {
     public var drainTimeout: Duration = .seconds(30)
     /// The bound on connections that run SQL tasks.
     public var sqlConnections = 16
+    /// How long such a connection stays open when no task needs it.
+    public var sqlIdleTimeout: Duration = .seconds(60)
     /// The bound on runs under way at once; the others wait in the order of their fire times.
     public var maxRuns = 64
     /// How many bytes of each output of a program are kept.

@@ -56,6 +56,8 @@ enum Statements {
         Statement("clean_tables", "DISCARD TEMP"),
     ]
 
+    static let deallocateAll = Statement(nil, "DEALLOCATE ALL")
+
     /// The settings by which a task knows its run. Those of a transaction end with it.
     static func announce(_ run: Run, inTransaction: Bool = true) -> [Command] {
         // Numbers only: there is nothing to quote.

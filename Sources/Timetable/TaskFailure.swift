@@ -20,7 +20,10 @@ struct TaskFailure: Error, Sendable, Equatable {
         message = error.message
         if let detail = error.detail { message += "\nDetail: \(detail)" }
         if let hint = error.hint { message += "\nHint: \(hint)" }
-        if let context = error.context { message += "\nContext: \(context)" }
+        // That a COMMIT fails inside of our own function tells nobody anything.
+        if let context = error.context, !context.contains(" timetable.chain_done(") {
+            message += "\nContext: \(context)"
+        }
         if error.sqlstate == "42P18" {
             message += "\nHint: say the type of each parameter, as in $1::text"
         }

@@ -50,6 +50,11 @@ struct Serve: ParsableCommand {
     @Option(help: "How many connections run SQL tasks at most.")
     var sqlConnections = 16
 
+    @Option(
+        help: ArgumentHelp(
+            "How long such a connection stays open when nothing needs it.", valueName: "seconds"))
+    var sqlIdleTimeout = 60.0
+
     @Option(help: ArgumentHelp("How much output of a program is kept.", valueName: "bytes"))
     var outputLimit = 65_536
 
@@ -79,6 +84,9 @@ struct Serve: ParsableCommand {
         }
         guard (1...1_000).contains(sqlConnections) else {
             throw ValidationError("--sql-connections must be from 1 to 1000")
+        }
+        guard (0...86_400).contains(sqlIdleTimeout) else {
+            throw ValidationError("--sql-idle-timeout must be from 0 to 86400 seconds")
         }
         guard (1_024...67_108_864).contains(outputLimit) else {
             throw ValidationError("--output-limit must be from 1024 to 67108864 bytes")
@@ -134,6 +142,7 @@ struct Serve: ParsableCommand {
         settings.drainTimeout = .seconds(drainTimeout)
         settings.maxRuns = maxRuns
         settings.sqlConnections = sqlConnections
+        settings.sqlIdleTimeout = .seconds(sqlIdleTimeout)
         settings.outputLimit = outputLimit
         settings.runsPrograms = !noPrograms
         settings.programFolders = programFolders.isEmpty ? nil : programFolders
