@@ -9,6 +9,9 @@ final class CopyFile {
     /// A file system that does not answer for so long has failed.
     private static let patience: Duration = .seconds(60)
 
+    /// In place of an errno: what is there is no regular file.
+    private nonisolated static let isNoFile: Int32 = -1
+
     private let path: String
     /// Under which it is written until it is whole.
     private let temporaryPath: String?
@@ -23,12 +26,33 @@ final class CopyFile {
 
     /// Opens a file to be read from its beginning.
     static func reading(_ path: String) async throws(PostgresError) -> CopyFile {
-        let number = try await call(path) { unsafe open(path, O_RDONLY | O_CLOEXEC) }
+        let (number, code) = try await answer(path) { () -> (Int32, Int32) in
+            // Not to wait for the other end of a named pipe: open(2).
+            let number = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+            guard number >= 0 else { return (number, errno) }
+            var status = stat()
+            guard unsafe fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+                close(number)
+                return (-1, isNoFile)
+            }
+            return (number, 0)
+        }
+        if number < 0 { throw failure(path, code) }
         return CopyFile(path, temporaryPath: nil, Descriptor(owning: number))
     }
 
-    /// Makes a file beside `path`, which takes its place with `finish`.
-    static func writing(_ path: String) async throws(PostgresError) -> CopyFile {
+    /// Makes a file beside `path`, or beside what that links to, which takes its place with
+    /// `finish`. A pipe or a device is not replaced.
+    static func writing(_ named: String) async throws(PostgresError) -> CopyFile {
+        let (path, code) = try await answer(named) { () -> (String, Int32) in
+            var status = stat()
+            guard unsafe stat(named, &status) == 0 else { return (named, 0) }
+            guard status.st_mode & S_IFMT == S_IFREG else { return (named, isNoFile) }
+            guard let real = unsafe realpath(named, nil) else { return (named, errno) }
+            defer { unsafe free(real) }
+            return (unsafe String(cString: real), 0)
+        }
+        if code != 0 { throw failure(named, code) }
         let slash = path.lastIndex(of: "/") ?? path.startIndex
         let name = path[slash...].dropFirst()
         let number = UInt64.random(in: 0...UInt64.max)
@@ -117,7 +141,8 @@ final class CopyFile {
     }
 
     private static func failure(_ path: String, _ code: Int32) -> PostgresError {
-        let reason = unsafe String(cString: strerror(code))
+        let reason =
+            code == isNoFile ? "it is no regular file" : unsafe String(cString: strerror(code))
         return PostgresError(.aborted, "file '\(path)': \(reason)")
     }
 }

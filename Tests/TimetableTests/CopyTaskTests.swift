@@ -114,6 +114,43 @@ struct CopyTaskTests {
         }
     }
 
+    /// A named pipe would hold the COPY until somebody opens its other end; a device would be
+    /// replaced by a file.
+    @Test(arguments: ["CopyFromFile", "CopyToFile"], ["fifo", "device", "folder"])
+    func whatIsNoFileIsLeftAlone(builtIn: String, name: String) async throws {
+        let (served, config, folder) = try await Self.served([builtIn])
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let made = try await runProgram(
+            "/bin/sh",
+            ["-c", "cd \(folder) && mkfifo fifo && mkdir folder && ln -s /dev/null device"])
+        #expect(made.end == .exited(0))
+        let direction = builtIn == "CopyFromFile" ? "FROM STDIN" : "TO STDOUT"
+        let end = try await served.run(
+            config, #"'[{"sql": "COPY t \#(direction)", "filename": "\#(folder)/\#(name)"}]'"#)
+        #expect(
+            end.hasPrefix("CHAIN_FAILED|file '\(folder)/\(name)': it is no regular file"), "\(end)")
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+                == ["device", "fifo", "folder"])
+        let type = try FileManager.default.attributesOfItem(atPath: "/dev/null")[.type]
+        #expect(type as? FileAttributeType == .typeCharacterSpecial)
+    }
+
+    /// As with any other program that writes there.
+    @Test func aLinkIsKeptAndItsFileReplaced() async throws {
+        let (served, config, folder) = try await Self.served(["CopyToFile"])
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let made = try await runProgram(
+            "/bin/sh", ["-c", "cd \(folder) && mkdir a && echo old >a/file && ln -s a/file link"])
+        #expect(made.end == .exited(0))
+        let end = try await served.run(
+            config, #"'[{"sql": "COPY (SELECT 1) TO STDOUT", "filename": "\#(folder)/link"}]'"#)
+        #expect(end == "CHAIN_DONE||")
+        #expect(try String(contentsOfFile: "\(folder)/a/file", encoding: .utf8) == "1\n")
+        #expect(
+            try FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/link") == "a/file")
+    }
+
     @Test func aCopyThatHangsCanBeCancelled() async throws {
         let (served, config, folder) = try await Self.served(["CopyFromProgram"])
         defer { try? FileManager.default.removeItem(atPath: folder) }
