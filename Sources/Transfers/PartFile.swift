@@ -18,6 +18,15 @@ final class PartFile {
         self.folder = folder.isEmpty ? "." : folder
         destination = "\(self.folder)/\(name)"
         path = "\(self.folder)/.\(name).part"
+        var there = stat()
+        // A link is replaced, whatever it leads to.
+        if unsafe lstat(destination, &there) == 0, there.st_mode & S_IFMT != S_IFLNK {
+            let code = there.st_mode & S_IFMT == S_IFDIR ? EISDIR : EEXIST
+            guard there.st_mode & S_IFMT == S_IFREG else {
+                throw TransferError(
+                    .file(code: code), "\(destination) is in the way: it is no regular file")
+            }
+        }
         (descriptor, size) = try Self.openLocked(path, for: destination)
     }
 

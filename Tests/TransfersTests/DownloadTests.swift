@@ -200,7 +200,11 @@ struct DownloadTests {
             atPath: "\(folder.path)/a", withIntermediateDirectories: false)
         let isFolder = try await failure(url, to: folder)
         #expect(isFolder.kind == .file(code: EISDIR))
-        #expect(try folder.names() == ["a"])
+        #expect(unsafe mkfifo("\(folder.path)/f", 0o600) == 0)
+        let isPipe = try await failure(url.replacing("/a?", with: "/f?"), to: folder)
+        #expect(isPipe.kind == .file(code: EEXIST))
+        #expect(isPipe.message.contains("/f is in the way: it is no regular file"))
+        #expect(try folder.names() == ["a", "f"])
         // What somebody else put in our way.
         unsafe symlink("/tmp/nothing-at-all", "\(folder.path)/.b.part")
         let planted = try await failure(url.replacing("/a?", with: "/b?"), to: folder)
