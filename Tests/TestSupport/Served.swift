@@ -85,7 +85,7 @@ public struct Served: Sendable {
     }
 
     /// Lets no config fire any more, and waits until all runs have ended.
-    func stopFiring() async throws {
+    public func stopFiring() async throws {
         try await psql("UPDATE timetable.chain_execution_config SET live = false")
         try await waitFor(
             "0", "SELECT count(*) FROM timetable.run_status WHERE execution_status = 'STARTED'")
