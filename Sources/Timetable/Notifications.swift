@@ -140,11 +140,16 @@ extension Daemon {
         let shown = example.unicodeScalars.prefix(100).map {
             $0.properties.generalCategory == .control ? "\u{FFFD}" : String($0)
         }.joined()
-        logger.notice(
-            """
-            NOTIFY timetable_run: \(count) payloads named no live config, or were too many; nothing \
-            is run for them, such as "\(shown)"
-            """)
+        if count == 1 {
+            logger.notice(
+                "NOTIFY timetable_run with \"\(shown)\" names no live config; nothing is run")
+        } else {
+            logger.notice(
+                """
+                NOTIFY timetable_run: \(count) payloads named no live config, or were too many; \
+                nothing is run for them, such as "\(shown)"
+                """)
+        }
     }
 
     /// Looks at all that is pending. What comes meanwhile is looked at after an answer: in one
