@@ -123,7 +123,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "TimetableTests",
-            dependencies: ["Timetable", "TimetableSchema", "Timing", "TestSupport"],
+            dependencies: ["Timetable", "TimetableSchema", "Scheduling", "Timing", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "FaultTests", dependencies: ["TestSupport", "Timing"], swiftSettings: settings),

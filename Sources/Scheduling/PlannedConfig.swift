@@ -53,6 +53,8 @@ public struct PlannedConfig: Sendable {
     public let rule: FireRule
     /// Fires once when a daemon has become ready (`@reboot`).
     public let firesAtStart: Bool
+    /// Whether no other worker may run it.
+    public let isBound: Bool
     /// How late a fire may begin, in microseconds; later it is a misfire. At least a second: the
     /// way of a fire takes some time, also where no lateness is wanted.
     public let grace: Int64
@@ -73,13 +75,14 @@ public struct PlannedConfig: Sendable {
     private static let leastGrace: Int64 = 1_000_000
 
     public init(
-        id: Int64, rule: FireRule, firesAtStart: Bool = false, grace: Int64,
+        id: Int64, rule: FireRule, firesAtStart: Bool = false, isBound: Bool = false, grace: Int64,
         scheduledSince: WallInstant, misfire: MisfirePolicy = .skip,
         misfireWindow: Int64 = 86_400_000_000, lastRun: LastRun = .none
     ) {
         self.id = id
         self.rule = rule
         self.firesAtStart = firesAtStart
+        self.isBound = isBound
         self.grace = max(grace, Self.leastGrace)
         self.scheduledSince = scheduledSince
         self.misfire = misfire

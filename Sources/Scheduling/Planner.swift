@@ -117,6 +117,9 @@ public struct Planner: Sendable {
         configs[config]?.scheduledSince
     }
 
+    /// Whether no other worker may run a known config.
+    public func isBound(_ config: Int64) -> Bool { configs[config]?.isBound ?? false }
+
     /// Whether a known config waits for the ends of its own runs.
     public func isAfter(_ config: Int64) -> Bool { configs[config]?.isAfter ?? false }
 

@@ -16,9 +16,37 @@ extension Daemon {
     static let batchSize = 250
     static let claimDeadline: Duration = .seconds(30)
 
-    /// Claims fires, a batch a statement, all in flight at once.
+    /// Claims fires: our share at once, what others may have first a little later.
     func claim(_ fires: [Fire]) {
-        let sorted = fires.sorted()
+        guard shares.hasPeers else { return claim(sorted: fires.sorted()) }
+        var ours: [Fire] = []
+        var theirs: [Fire] = []
+        for fire in fires.sorted() {
+            if shares.isOurs(fire) || planner.isBound(fire.config) {
+                ours.append(fire)
+            } else {
+                theirs.append(fire)
+            }
+        }
+        let isBusy = !ready.isEmpty
+        claim(sorted: ours, after: isBusy ? Shares.headStartOverBusy : .zero)
+        claim(sorted: theirs, after: isBusy ? Shares.headStartOverBusy : Shares.headStart)
+    }
+
+    private func claim(sorted fires: [Fire], after delay: Duration) {
+        guard let link, !fires.isEmpty else { return }  // connecting looks at what is late
+        guard delay > .zero else { return claim(sorted: fires) }
+        link.heldCount += 1
+        _ = EventLoop.shared.after(delay) { [weak self, weak link] in
+            guard let self, let link else { return }
+            // Another link looks at all that is late.
+            if self.link === link { claim(sorted: fires) }
+            link.heldCount -= 1
+        }
+    }
+
+    /// A batch a statement, all in flight at once.
+    private func claim(sorted: [Fire]) {
         for start in stride(from: 0, to: sorted.count, by: Self.batchSize) {
             claim(batch: Array(sorted[start..<min(start + Self.batchSize, sorted.count)]))
         }

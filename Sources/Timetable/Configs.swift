@@ -50,6 +50,7 @@ struct ConfigReader {
         }
         return PlannedConfig(
             id: id, rule: rule, firesAtStart: schedule == .reboot,
+            isBound: rows.boolean(row, 19) == true,
             grace: max(0, rows.integer(row, 14) ?? 60_000_000),
             scheduledSince: instant(rows, row, 15) ?? .distantPast,
             misfire: Self.policies[rows.text(row, 16) ?? ""] ?? .skip,

@@ -34,6 +34,8 @@ public final class Daemon {
     /// Whether our runs are still ours, and what those wait for that doubt it.
     var lease = Lease()
     var doubt: Gate?
+    /// How we share what is due with our peers.
+    var shares: Shares
     /// Workers that we are declaring dead.
     var burials: Set<String> = []
     /// The last session that held our name, and when its server process started.
@@ -79,6 +81,7 @@ public final class Daemon {
 
     public init(_ settings: Settings, level: Logger.Level) {
         self.settings = settings
+        shares = Shares(own: settings.name)
         channel = "timetable_worker_" + Self.fingerprint(settings.name)
         let sink = LogSink(level: settings.databaseLogLevel)
         logger = Logger(label: "carillon") { _ in

@@ -78,6 +78,7 @@ extension Daemon {
         let peers = Peer.read(rows, column: 3)
         let hasCompany = !peers.isEmpty || rows.boolean(0, 2) == true
         lease.prove(sent: sent, hasPeers: hasCompany)
+        shares = Shares(own: settings.name, peers: peers.filter(\.isConnected).map(\.name))
         doubt?.open()
         doubt = nil
         for peer in link.peers.look(peers, at: .sinceBoot()) where !stopping.isOpen {

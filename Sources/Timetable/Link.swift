@@ -47,6 +47,8 @@ final class Link {
 
     /// Claims, records and look-ups that are under way.
     private var underWay = 0
+    /// Claims that others may make first.
+    var heldCount = 0
     /// Told when one has been answered.
     var onAnswer: (@LoopActor () -> Void)?
 
@@ -71,7 +73,9 @@ final class Link {
     /// Up to where all that was due was claimed for sure, after a restart also: nil while some of
     /// it is under way. Instants before the year 1 count as nil.
     func settled(_ givenOutThrough: WallInstant?) -> WallInstant? {
-        guard underWay == 0, let givenOutThrough, givenOutThrough != .distantPast else {
+        guard underWay == 0, heldCount == 0, let givenOutThrough,
+            givenOutThrough != .distantPast
+        else {
             return nil
         }
         return givenOutThrough

@@ -268,7 +268,8 @@ enum Statements {
                 FROM timetable.run_status r
                 WHERE r.chain_execution_config = c.chain_execution_config
                     AND r.scheduled_for IS NOT NULL
-                ORDER BY r.scheduled_for DESC LIMIT 1) END
+                ORDER BY r.scheduled_for DESC LIMIT 1) END,
+            c.client_name IS NOT NULL
         FROM timetable.chain_execution_config c
         WHERE c.live AND c.chain_id IS NOT NULL
             AND (c.client_name IS NULL OR c.client_name = $1)
