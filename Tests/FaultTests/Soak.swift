@@ -1,4 +1,3 @@
-import Glibc
 import TestSupport
 import Testing
 import Timing
@@ -90,8 +89,8 @@ struct Soak {
     mutating func suffer(until end: ContinuousClock.Instant, pace: Duration) async throws {
         var nextFault = ContinuousClock.now
         var nextSample = ContinuousClock.now
-        while ContinuousClock.now < end {
-            if nextFault <= .now {
+        while ContinuousClock.now < end || !heals.isEmpty {
+            if nextFault <= .now, ContinuousClock.now < end {
                 try await inject()
                 let share = Double.random(in: 0.2...1.8, using: &numbers)
                 nextFault = .now + pace * share
@@ -105,7 +104,6 @@ struct Soak {
             // The pace of what we do to them, and no wait for anything.
             try await Task.sleep(for: .milliseconds(20))
         }
-        try heal(all: true)
     }
 
     private func expectLife() throws {
@@ -128,7 +126,11 @@ struct Soak {
         let slots = healthy
         guard slots.count > 2, let slot = slots.randomElement(using: &numbers) else { return }
         // Each kind comes before any comes again.
-        if deck.isEmpty { deck = Fault.allCases.shuffled(using: &numbers) }
+        if deck.isEmpty {
+            deck = Fault.allCases.shuffled(using: &numbers)
+            // First in a short soak, since it takes longest.
+            if injections.isEmpty { deck.append(.freeze) }
+        }
         let fault = deck.removeLast()
         // The last one is never killed: what it holds has to stay the same.
         if slot == Self.slots - 1, fault == .kill || fault == .restart { return deck.append(fault) }
@@ -146,7 +148,9 @@ struct Soak {
             healLater(within: FaultForm.either(1.0...3.0, 1.0...10.0))
         case .freeze:
             daemon.suspend()
-            healLater(within: FaultForm.either(1.0...13.0, 0.5...40.0))
+            // Longer than its peers wait, the first time in any case: it is declared dead.
+            let isFirst = injections.count { $0.fault == .freeze } == 1
+            healLater(within: isFirst ? 12.0...13.0 : FaultForm.either(1.0...6.0, 0.5...40.0))
         case .listener: try await terminate("control", slot)
         case .claims: try await terminate("claims", slot)
         case .session: try await terminate("run", slot)
@@ -168,22 +172,20 @@ struct Soak {
             """)
     }
 
-    private mutating func heal(all: Bool = false) throws {
-        let due = heals.filter { all || $0.at <= .now }
-        heals.removeAll { all || $0.at <= .now }
+    private mutating func heal() throws {
+        let due = heals.filter { $0.at <= .now }
+        heals.removeAll { $0.at <= .now }
         for (_, index) in due {
             let (fault, slot) = (injections[index].fault, injections[index].slot)
             let daemon = lives[injections[index].life].daemon
             // One that drains is not started beside itself.
             if fault == .restart, daemon.end == nil {
                 heals.append((.now + .milliseconds(50), index))
-                if all { usleep(50_000) }
                 continue
             }
             injections[index].healedAt = wallNow()
             if fault == .freeze { daemon.resume() } else { try begin(again: slot) }
         }
-        if all, !heals.isEmpty { try heal(all: true) }
     }
 
     // MARK: What they hold

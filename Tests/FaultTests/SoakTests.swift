@@ -12,7 +12,7 @@ struct SoakTests {
 
     @Test(.timeLimit(.minutes(Int(FaultForm.soakMinutes ?? 0) * 2 + 5)))
     func nothingIsLostOrDoneTwice() async throws {
-        let length: Duration = FaultForm.soakMinutes.map { .seconds($0 * 60) } ?? .seconds(18)
+        let length: Duration = FaultForm.soakMinutes.map { .seconds($0 * 60) } ?? .seconds(16)
         print("soak: seed \(Self.seed), \(length)")
         let cluster = try await onOwnThread {
             try PrivateCluster(durable: FaultForm.isLong, settings: ["max_wal_size=4GB"])
