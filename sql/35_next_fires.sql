@@ -620,6 +620,23 @@ AS $$
         (SELECT p.reset_val FROM pg_settings AS p WHERE p.name = 'TimeZone'))
 $$;
 
+-- The first n fires of a config after an instant.
+CREATE FUNCTION timetable.config_fires_after(
+    c timetable.chain_execution_config, after timestamptz, n integer
+) RETURNS SETOF timestamptz
+LANGUAGE plpgsql STABLE ROWS 5
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM timetable.fires_after(
+        coalesce(c.schedule, concat_ws(' ', coalesce(c.run_at_minute::text, '*'),
+            coalesce(c.run_at_hour::text, '*'), coalesce(c.run_at_day::text, '*'),
+            coalesce(c.run_at_month::text, '*'), coalesce(c.run_at_day_of_week::text, '*'))),
+        coalesce(c.time_zone, timetable.default_time_zone()), after, n, c.chain_execution_config,
+        c.starts_at, c.ends_at, c.jitter, c.on_gap, c.on_repeat);
+END
+$$;
+
 CREATE FUNCTION timetable.next_fires(config bigint, n integer DEFAULT 5) RETURNS SETOF timestamptz
 LANGUAGE plpgsql STABLE ROWS 5
 SET search_path = pg_catalog, pg_temp
@@ -637,12 +654,7 @@ BEGIN
         RAISE EXCEPTION 'there is no config %', config USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF c.live IS NOT TRUE OR c.chain_id IS NULL THEN RETURN; END IF;
-    RETURN QUERY SELECT * FROM timetable.fires_after(
-        coalesce(c.schedule, concat_ws(' ', coalesce(c.run_at_minute::text, '*'),
-            coalesce(c.run_at_hour::text, '*'), coalesce(c.run_at_day::text, '*'),
-            coalesce(c.run_at_month::text, '*'), coalesce(c.run_at_day_of_week::text, '*'))),
-        coalesce(c.time_zone, timetable.default_time_zone()), clock_timestamp(), n, config,
-        c.starts_at, c.ends_at, c.jitter, c.on_gap, c.on_repeat);
+    RETURN QUERY SELECT * FROM timetable.config_fires_after(c, clock_timestamp(), n);
 END
 $$;
 COMMENT ON FUNCTION timetable.next_fires(bigint, integer) IS

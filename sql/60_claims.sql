@@ -130,6 +130,13 @@ BEGIN
                             -9e18)::bigint END
                     THEN 'GONE'
                 WHEN f.fire > extract(epoch FROM clock_timestamp()) * 1000000 THEN 'EARLY'
+                -- Another worker found that it was missed.
+                WHEN (
+                    SELECT r.missed_until FROM timetable.run_status r
+                    WHERE r.chain_execution_config = f.config AND r.scheduled_for <=
+                        timestamptz 'epoch' + f.fire * interval '1 microsecond'
+                    ORDER BY r.scheduled_for DESC LIMIT 1
+                ) >= timestamptz 'epoch' + f.fire * interval '1 microsecond' THEN 'TAKEN'
                 ELSE 'STARTED'
             END AS verdict,
             coalesce(blocker, CASE WHEN (
@@ -187,6 +194,63 @@ BEGIN
     FROM judged j
     LEFT JOIN claimed c
         ON c.chain_execution_config = j.config AND c.scheduled_for = j.instant;
+END $$;
+
+-- Records fires that nobody could claim in time: for each config those from first to last, so many,
+-- decided by the version of its schedule that since tells. What other workers claimed or recorded of
+-- them in the meantime, late as they were, is left out: they account for all up to there.
+CREATE FUNCTION timetable.record_missed(
+    configs bigint[], firsts bigint[], lasts bigint[], counts bigint[], sinces bigint[], worker text
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    missed record;
+    rule timetable.chain_execution_config;
+    accounted timestamptz;
+    passed bigint;
+    later timestamptz;
+BEGIN
+    -- Not beside a claim of one of these.
+    PERFORM timetable.lock_claim(configs);
+    FOR missed IN
+        SELECT m.config, m.count,
+            timestamptz 'epoch' + m.first * interval '1 microsecond' AS first,
+            timestamptz 'epoch' + m.last * interval '1 microsecond' AS last
+        FROM unnest(configs, firsts, lasts, counts, sinces) AS m (config, first, last, count, since)
+        JOIN timetable.chain_execution_config c ON c.chain_execution_config = m.config
+        -- What was decided by a schedule that is no more the config's is decided again.
+        WHERE c.live AND (c.client_name IS NULL OR c.client_name = worker)
+            AND m.since IS NOT DISTINCT FROM CASE WHEN c.scheduled_since IS NOT NULL THEN
+                greatest(least(extract(epoch FROM c.scheduled_since) * 1000000, 9e18),
+                    -9e18)::bigint END
+        ORDER BY m.config, m.first
+    LOOP
+        SELECT greatest(r.scheduled_for, r.missed_until) INTO accounted
+        FROM timetable.run_status r
+        WHERE r.chain_execution_config = missed.config AND r.scheduled_for <= missed.last
+        ORDER BY r.scheduled_for DESC LIMIT 1;
+        SELECT * INTO rule FROM timetable.chain_execution_config c
+        WHERE c.chain_execution_config = missed.config;
+        IF accounted >= missed.first THEN
+            CONTINUE WHEN accounted >= missed.last;
+            missed.count := missed.count - 1;
+            LOOP
+                SELECT count(*) FILTER (WHERE f <= accounted),
+                    min(f) FILTER (WHERE f > accounted), coalesce(max(f), missed.first)
+                INTO passed, later, missed.first
+                FROM timetable.config_fires_after(rule, missed.first, 100) AS f;
+                missed.count := missed.count - passed;
+                EXIT WHEN later IS NOT NULL OR passed = 0;
+            END LOOP;
+            CONTINUE WHEN later IS NULL;
+            missed.first := later;
+        END IF;
+        INSERT INTO timetable.run_status (
+            execution_status, chain_id, finished, chain_execution_config, scheduled_for,
+            missed_until, missed_count, client_name, reason)
+        VALUES ('MISSED', rule.chain_id, clock_timestamp(), missed.config, missed.first,
+            missed.last, missed.count, worker, 'no worker could claim it in time');
+    END LOOP;
 END $$;
 
 -- Turns payloads of NOTIFY timetable_run into requests: a config id, a chain name, or

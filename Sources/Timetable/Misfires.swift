@@ -6,6 +6,7 @@ internal import Timing
 
 extension Daemon {
     private static let lookUpSize = 5_000
+    private static let recordSize = 500
 
     /// Asks for the last claims of configs that may have missed fires.
     func lookUpLastClaims(_ configs: [Int64]) {
@@ -36,21 +37,24 @@ extension Daemon {
                 to \(fires.last.rfc3339)
                 """)
         }
-        link.ask(
-            [
-                Command(
-                    Statements.recordMissed,
-                    [
-                        missed.map(\.config).arrayLiteral,
-                        missed.map(\.first.microseconds).arrayLiteral,
-                        missed.map(\.last.microseconds).arrayLiteral,
-                        missed.map { Int64($0.count) }.arrayLiteral, settings.name,
-                        missed.map { fires in
-                            planner.scheduledSince(of: fires.config).flatMap(Self.microseconds)
-                        }.arrayLiteral,
-                    ])
-            ], deadline: Self.claimDeadline
-        ) { [weak self] outcome in _ = self?.answer(outcome, of: "missed fires", link) }
+        // Each is locked until the statement ends: the server has room for some thousands.
+        for start in stride(from: 0, to: missed.count, by: Self.recordSize) {
+            let part = missed[start..<min(start + Self.recordSize, missed.count)]
+            let command = Command(
+                Statements.recordMissed,
+                [
+                    part.map(\.config).arrayLiteral,
+                    part.map(\.first.microseconds).arrayLiteral,
+                    part.map(\.last.microseconds).arrayLiteral,
+                    part.map { Int64($0.count) }.arrayLiteral,
+                    part.map { fires in
+                        planner.scheduledSince(of: fires.config).flatMap(Self.microseconds)
+                    }.arrayLiteral, settings.name,
+                ])
+            link.ask([command], deadline: Self.claimDeadline) { [weak self] outcome in
+                _ = self?.answer(outcome, of: "missed fires", link)
+            }
+        }
     }
 
     /// A `scheduled_since` as the database knows it; nil for NULL.

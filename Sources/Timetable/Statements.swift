@@ -317,21 +317,8 @@ enum Statements {
     static let recordMissed = Statement(
         "record_missed",
         """
-        INSERT INTO timetable.run_status (
-            execution_status, chain_id, finished, chain_execution_config, scheduled_for,
-            missed_until, missed_count, client_name, reason)
-        SELECT 'MISSED', c.chain_id, clock_timestamp(), c.chain_execution_config,
-            timestamptz 'epoch' + m.first * interval '1 microsecond',
-            timestamptz 'epoch' + m.last * interval '1 microsecond', m.count, $5,
-            'no worker could claim it in time'
-        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $6::bigint[])
-            AS m (config, first, last, count, since)
-        JOIN timetable.chain_execution_config c ON c.chain_execution_config = m.config
-        -- What was decided by a schedule that is no more the config's is decided again.
-        WHERE c.live AND (c.client_name IS NULL OR c.client_name = $5)
-            AND \(microseconds("c.scheduled_since")) IS NOT DISTINCT FROM m.since
-        ORDER BY m.config, m.first
-        ON CONFLICT ON CONSTRAINT a_fire_is_claimed_once DO NOTHING
+        SELECT timetable.record_missed(
+            $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6)
         """)
 
     // MARK: Runs
