@@ -64,8 +64,15 @@ extension ChainRunner {
         stopCurrent = nil
     }
 
-    /// An open session from a pool in which room is reserved.
+    /// An open session from a pool in which room is reserved, for a run that is still ours or is
+    /// being stopped: its peers may have taken it while it waited.
     func openSession(_ pool: SessionPool) async throws(TaskFailure) -> Connection {
+        let session = try await availableSession(pool)
+        await untilUndoubted()
+        return session
+    }
+
+    private func availableSession(_ pool: SessionPool) async throws(TaskFailure) -> Connection {
         if let session = pool.takeIdle() { return session }
         let opening = Opening(pool)
         await untilStopped(opening.done)

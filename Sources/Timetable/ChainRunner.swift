@@ -152,7 +152,7 @@ final class ChainRunner {
 
     /// A daemon that was frozen or cut off may have been declared dead: what goes on in the chain's
     /// transaction would come to nothing, but not a program that is started now.
-    private func untilUndoubted() async {
+    func untilUndoubted() async {
         while stopOfRun == nil, let doubt = context.doubt() {
             let end = Gate()
             let id = doubt.whenOpen { end.open() }

@@ -117,9 +117,9 @@ extension ChainRunner {
     private func begin(
         _ session: Connection, _ execution: inout Execution
     ) throws(TaskFailure) {
+        if isStopping { throw TaskFailure("stopped before it began") }
         execution.pid = session.backend
         execution.began = .now()
-        if isStopping { throw TaskFailure("stopped before it began") }
         stopCurrent = { [weak session] in session?.requestCancel() }
     }
 
