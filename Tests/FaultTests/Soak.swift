@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 import Timing
@@ -195,6 +196,17 @@ struct Soak {
             let figures = try ProcessFigures(of: lives[current[slot]].daemon)
             lives[current[slot]].samples.append(figures)
         }
+    }
+
+    /// Keeps what the daemons said, for whoever has to find out.
+    func keepLines() throws {
+        let path = try makeTemporaryFolder("carillon-soak") + "/lines"
+        var text = injections.map { "\($0)" }.joined(separator: "\n") + "\n"
+        for (number, life) in lives.enumerated() {
+            for line in life.daemon.lines { text += "\(number): \(line.text)\n" }
+        }
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        print("what the daemons said is in \(path)")
     }
 
     /// Those that run now.
