@@ -6,6 +6,10 @@
 public struct ClockOffset: Sendable, Equatable {
     private var bounds: ClosedRange<Int64>?
 
+    /// What took longer, in microseconds, corrects nothing: this host slept before the answer was
+    /// read, maybe for hours, and the middle of that is far from the truth.
+    private static let slowest: Int64 = 5_000_000
+
     public init() {}
 
     /// Microseconds to add to our clock to get the database's.
@@ -19,9 +23,13 @@ public struct ClockOffset: Sendable, Equatable {
         let low = server.microseconds(since: received)
         let high = max(low, server.microseconds(since: sent))
         let seen = low...high
-        if let known = bounds, known.overlaps(seen) {
+        guard let known = bounds else {
+            bounds = seen
+            return
+        }
+        if known.overlaps(seen) {
             bounds = known.clamped(to: seen)
-        } else {
+        } else if high - low <= Self.slowest {
             // Clocks drift and are set: what contradicts is newer.
             bounds = seen
         }

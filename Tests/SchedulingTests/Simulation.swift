@@ -267,6 +267,11 @@ extension Simulation {
             config.version += 1
             config.scheduledSince = now
             setPolicy(&config)
+            if case .every = config.rule.kind, chance(1, of: 2) {
+                // Due before anybody has heard of it.
+                config.rule.startsAt = now + random(0...5_000)
+                config.rule.endsAt = nil
+            }
         case 4:
             // Due as before, and yet another schedule.
             config.scheduledSince = now
@@ -359,6 +364,26 @@ extension Simulation {
         daemon.becomeIll()
         link.control.isCut = true
         daemon.after(random(0...(span.heartbeat + 5_000_000))) { daemon.lost(link) }
+    }
+
+    /// What a claim led to may bring the next trouble, or show that something was not heard of.
+    func claimed(_ fire: Fire, _ outcome: SimulatedDatabase.Outcome, by daemon: SimulatedDaemon) {
+        switch outcome {
+        case .started where now - fire.instant.microseconds > Length.minute:
+            // While it makes up for what was missed.
+            guard isFaulty, chance(1, of: 40) else { return }
+            at(now + random(0...(2 * span.heartbeat))) { [unowned self] in
+                if now < span.end { daemon.kill() }
+            }
+        case .gone:
+            let epoch = database.epochs.last { $0.config.id == fire.config }
+            let begin = now - SimulationOracle.slack
+            guard let epoch, epoch.end ?? epoch.since < begin,
+                let since = daemon.healthySince, since < begin
+            else { return }
+            complain(fire.config, "\(daemon) claims what was changed long ago")
+        case .started, .skipped, .taken, .early: break
+        }
     }
 
     private func outage(_ cutOff: [SimulatedDaemon], _ key: Int) {

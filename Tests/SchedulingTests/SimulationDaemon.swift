@@ -193,6 +193,7 @@ final class SimulatedDaemon {
             world.note(fire.config) {
                 "\(self) claims \(fire.instant.text): \(outcome)\(run.map { " as run \($0)" } ?? "")"
             }
+            world.claimed(fire, outcome, by: self)
             switch outcome {
             case .started: if let run { start(run, of: fire.config) }
             case .skipped:

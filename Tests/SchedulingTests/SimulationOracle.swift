@@ -269,7 +269,10 @@ extension Simulation {
     func history(of complaint: Complaint) -> String {
         let near = notes.filter { $0.config == complaint.config || $0.config == nil }
         let split = near.firstIndex { $0.time > complaint.time } ?? near.count
-        return near[max(0, split - 30)..<min(near.count, split + 20)].map { time, config, text in
+        let first = max(0, split - 30)
+        let written = near[..<first].last { $0.config != nil && $0.text.contains(" grace ") }
+        let told = [written].compactMap(\.self) + near[first..<min(near.count, split + 20)]
+        return told.map { time, config, text in
             "  \(time.utc) \(config.map { "config \($0): " } ?? "")\(text)"
         }.joined(separator: "\n")
     }

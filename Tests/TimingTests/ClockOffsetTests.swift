@@ -28,6 +28,21 @@ struct ClockOffsetTests {
         #expect(offset.microseconds == 50_000)
     }
 
+    /// The host slept for an hour before it read the answer: the middle of that is no better.
+    @Test func anAnswerThatTookAnHourCorrectsNothing() {
+        var offset = ClockOffset()
+        offset.observe(sent: at(100), received: at(300), server: at(1_200))
+        let late = at(3_600_000_000)
+        offset.observe(sent: at(1_000), received: late, server: at(2_010))
+        #expect(offset.microseconds == 955)
+        offset.observe(sent: at(1_000), received: late, server: at(1_500))
+        #expect(offset.microseconds == 955)
+        offset.observe(
+            sent: late, received: late.advanced(byMicroseconds: 100),
+            server: late.advanced(byMicroseconds: 2_250))
+        #expect(offset.microseconds == 2_200)
+    }
+
     /// Two hours forward here are two hours less to add.
     @Test func aStepOfOurOwnClockIsTakenBack() {
         var offset = ClockOffset()
