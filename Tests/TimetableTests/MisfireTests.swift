@@ -98,6 +98,40 @@ struct MisfireTests {
                 == "1")
     }
 
+    /// The daemon lives on and can't reach its database: each second is claimed or recorded, once.
+    @Test(arguments: [("SKIP", "t"), ("ONCE", "t"), ("ALL", "f")])
+    func anUnreachableDatabaseIsAccountedForToTheSecond(
+        misfire: String, isMissed: String
+    ) async throws {
+        let served = try await Served.fresh("misfire")
+        _ = try await served.addConfig(
+            "each", [("SQL", "SELECT 1")], columns: "schedule, misfire_grace, misfire",
+            values: "'@every 1s', '0', '\(misfire)'")
+        let fires = "FROM timetable.run_status WHERE scheduled_for IS NOT NULL"
+        try await served.waitFor("t", "SELECT count(*) > 1 \(fires)")
+        let lines = served.daemon.lines.count
+        let name = served.database.name
+        try await served.psql(
+            """
+            \\connect postgres
+            ALTER DATABASE "\(name)" ALLOW_CONNECTIONS false;
+            SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '\(name)';
+            SELECT pg_sleep(4);  -- the outage
+            ALTER DATABASE "\(name)" ALLOW_CONNECTIONS true;
+            """)
+        try await served.daemon.waitForLine(
+            containing: "connected to the database again", from: lines)
+        try await served.waitFor(
+            "t|\(isMissed)",
+            """
+            SELECT max(coalesce(missed_until, scheduled_for)) - min(scheduled_for)
+                    = (sum(coalesce(missed_count, 1)) - 1) * interval '1 second'
+                    AND max(scheduled_for) > now() - interval '2 seconds',
+                coalesce(max(missed_count), 0) > 1
+            \(fires)
+            """)
+    }
+
     @Test func afterCountsFromTheEndOfTheRunBefore() async throws {
         let first = try await Served.fresh("after")
         let second = try await Served.on(first.database, name: "worker002")
