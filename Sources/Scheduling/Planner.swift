@@ -263,8 +263,6 @@ public struct Planner: Sendable {
             guard catchingUp[id] == nil, !asked.contains(id), !lookingUp.contains(id) else {
                 continue
             }
-            // Claimed too early and due by now.
-            if let queued = fires[id], queued <= now { continue }
             if let next = config.rule.next(after: now) {
                 fires.set(id, at: next)
             } else {
