@@ -371,7 +371,7 @@ extension Simulation {
         switch outcome {
         case .started where now - fire.instant.microseconds > Length.minute:
             // While it makes up for what was missed.
-            guard isFaulty, chance(1, of: 40) else { return }
+            guard isFaulty, chance(1, of: 25) else { return }
             at(now + random(0...(2 * span.heartbeat))) { [unowned self] in
                 if now < span.end { daemon.kill() }
             }
@@ -382,7 +382,12 @@ extension Simulation {
                 let since = daemon.healthySince, since < begin
             else { return }
             complain(fire.config, "\(daemon) claims what was changed long ago")
-        case .started, .skipped, .taken, .early: break
+        case .early:
+            // By a clock that is hours off all that comes in these hours would be claimed.
+            if fire.instant.microseconds - now > SimulationOracle.slack {
+                complain(fire.config, "\(daemon) claims \(fire.instant.text) far too early")
+            }
+        case .started, .skipped, .taken: break
         }
     }
 
