@@ -76,7 +76,7 @@ final class Simulation {
         plan(isFaulty ? 4...40 : 0...0) {
             $0.fault($0.daemons[$0.random(0...$0.daemons.count - 1)])
         }
-        plan(0...50) { $0.change() }
+        plan(0...50) { $0.change($0.target()) }
         plan(0...30) { simulation in simulation.target().map(simulation.request) }
         while let (time, action) = agenda.next(through: span.end + drain) {
             now = max(now, time)
@@ -254,8 +254,8 @@ extension Simulation {
         config.maxInstances = chance(1, of: 2) ? nil : random(1...3)
     }
 
-    fileprivate func change() {
-        guard let id = target(), var config = database.configs[id], chance(7, of: 8) else {
+    fileprivate func change(_ target: Int64?) {
+        guard let id = target, var config = database.configs[id], chance(7, of: 8) else {
             return insert(since: now)
         }
         switch random(0...9) {
@@ -364,6 +364,12 @@ extension Simulation {
         daemon.becomeIll()
         link.control.isCut = true
         daemon.after(random(0...(span.heartbeat + 5_000_000))) { daemon.lost(link) }
+    }
+
+    /// A claim that came too early may be answered after a change of its config is known.
+    func cameTooEarly(_ config: Int64) {
+        guard chance(1, of: 100), now < span.end else { return }
+        at(now + random(0...500)) { [unowned self] in change(config) }
     }
 
     /// What a claim led to may bring the next trouble, or show that something was not heard of.

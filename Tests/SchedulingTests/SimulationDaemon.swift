@@ -178,7 +178,11 @@ final class SimulatedDaemon {
             ask(
                 link,
                 { database in
-                    return (database.claim(list, by: self.index), database.clock)
+                    let outcomes = database.claim(list, by: self.index)
+                    for (fire, (outcome, _)) in zip(batch, outcomes) where outcome == .early {
+                        self.world.cameTooEarly(fire.config)
+                    }
+                    return (outcomes, database.clock)
                 },
                 then: { outcomes, clock in
                     self.observe(sent, clock)
