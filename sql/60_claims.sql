@@ -408,6 +408,7 @@ BEGIN
                 END::timetable.execution_status,
             attempt = r.attempt + CASE j.verdict WHEN 'GONE' THEN 0 ELSE 1 END,
             client_name = worker, retry_at = NULL, reason = NULL,
+            current_execution_element = r.chain_id,
             parameters = CASE j.verdict WHEN 'GONE' THEN timetable.redacted(r.parameters)
                 ELSE r.parameters END,
             started = coalesce(r.started, clock_timestamp()), last_status_update = clock_timestamp(),

@@ -73,10 +73,11 @@ END $$;
 -- end: after a COMMIT whose answer was lost, the wait for its row tells what became of it.
 -- A failed run whose config has retries left becomes WAITING, with a request that resumes it; one
 -- that has none asks for its config's on_failure, unless it was itself asked for by one.
+-- elements: where each failed, for current_execution_element.
 -- Returns the end that each run has now, TAKEN when another attempt or worker has it.
 CREATE FUNCTION timetable.end_runs(
     runs bigint[], attempts integer[], statuses text[], errors text[], sqlstates text[], worker text,
-    OUT run bigint, OUT status text, OUT attempt integer
+    elements bigint[] DEFAULT NULL, OUT run bigint, OUT status text, OUT attempt integer
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -88,6 +89,7 @@ BEGIN
         SET execution_status = CASE WHEN e.retry_at IS NULL THEN e.status ELSE 'WAITING'
                 END::timetable.execution_status,
             error = e.error, sqlstate = e.sqlstate, retry_at = e.retry_at,
+            current_execution_element = coalesce(e.element, r.current_execution_element),
             finished = CASE WHEN e.retry_at IS NULL THEN clock_timestamp() END,
             last_status_update = clock_timestamp()
         FROM (
@@ -98,8 +100,8 @@ BEGIN
                     THEN clock_timestamp() + greatest(c.retry_delay, least(
                         c.retry_delay * 2 ^ least(was.attempt - 1, 30), interval '1 day'))
                 END AS retry_at
-            FROM unnest(runs, attempts, statuses, errors, sqlstates)
-                AS e (run, attempt, status, error, sqlstate)
+            FROM unnest(runs, attempts, statuses, errors, sqlstates, elements)
+                AS e (run, attempt, status, error, sqlstate, element)
             JOIN timetable.run_status was ON was.run_status = e.run
             LEFT JOIN timetable.chain_execution_config c
                 ON c.chain_execution_config = was.chain_execution_config

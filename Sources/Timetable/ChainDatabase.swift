@@ -142,7 +142,8 @@ extension ChainRunner {
         do throws(PostgresError) {
             try await body(session)
         } catch {
-            let failure = TaskFailure(error)
+            var failure = TaskFailure(error)
+            failure.element = database.lastElement?.id
             if var execution = began {
                 execution.fail(failure)
                 context.log.add(execution)

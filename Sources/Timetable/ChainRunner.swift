@@ -81,6 +81,7 @@ final class ChainRunner {
             run: run.id, attempt: run.attempt, status: failure.isTimeOut ? .timedOut : .failed)
         end.error = failure.message
         end.sqlstate = failure.sqlstate
+        end.element = failure.element
         if let stopOfRun {
             end.status = stopOfRun.status
             end.error = stopOfRun.message
@@ -163,17 +164,21 @@ final class ChainRunner {
 
     private func perform(_ element: Element, isLast: Bool) async throws(TaskFailure) {
         var firstFailure: TaskFailure?
+        let count = element.parameters.count
         for (index, parameter) in element.parameters.enumerated() {
             await untilUndoubted()
             if let stopOfRun { throw TaskFailure(stopOfRun.message) }
-            let isFinal = isLast && index == element.parameters.count - 1
+            let isFinal = isLast && index == count - 1
             do throws(TaskFailure) {
                 try await invoke(element, parameter, isFinal: isFinal)
             } catch {
-                if error.isUncertain || stopOfRun != nil { throw error }
+                var failure = error
+                failure.element = element.id
+                if count > 1 { failure.message += "\nWith row \(index + 1) of \(count)" }
+                if failure.isUncertain || stopOfRun != nil { throw failure }
                 // A failed SQL statement without a savepoint has failed the transaction too.
-                if element.usesDatabase, !element.ignoreError { throw error }
-                firstFailure = firstFailure ?? error
+                if element.usesDatabase, !element.ignoreError { throw failure }
+                firstFailure = firstFailure ?? failure
             }
         }
         if let firstFailure, !element.ignoreError { throw firstFailure }

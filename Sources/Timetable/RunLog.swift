@@ -24,6 +24,8 @@ struct RunEnd: Sendable, Equatable {
     var status: Status
     var error: String?
     var sqlstate: String?
+    /// Where it failed.
+    var element: Int64?
 
     var key: Run.Key { Run.Key(run: run, attempt: attempt) }
 }
@@ -204,6 +206,7 @@ final class RunLog {
                 batch.map { $0.end.status.rawValue as String? }.arrayLiteral,
                 batch.map { $0.end.error?.storable }.arrayLiteral,
                 batch.map(\.end.sqlstate).arrayLiteral, worker,
+                batch.map { $0.end.element.map(String.init) }.arrayLiteral,
             ], deadline: Self.deadline)
         var states: [Run.Key: String] = [:]
         for row in 0..<rows.count {

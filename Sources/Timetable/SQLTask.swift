@@ -179,6 +179,12 @@ extension ChainRunner {
                 ? "\nHint: give each such statement a task of its own"
                 : "\nHint: set autonomous on its element: then it runs outside of the transaction"
         }
+        if let role = element.runUID, error.sqlstate == "42501", error.message.contains("set role")
+        {
+            failure.message +=
+                "\nHint: run_uid is the role of an SQL task: GRANT \(role.quotedIdentifier) to the "
+                + "role of the daemon, or leave it NULL"
+        }
         throw failure
     }
 

@@ -38,7 +38,7 @@ final class SessionPool {
     /// Who found no room on the server, and waits for a session to come back.
     private var wanting = Deque<Gate>()
 
-    /// At most `limit` sessions, each closed after `idleLimit` without use; `forget` is told of each.
+    /// At most `limit` sessions, each closed when unused for `idleLimit`; `forget` is told of each.
     init(
         limit: Int, idleLimit: Duration,
         open: @escaping @LoopActor () async throws(PostgresError) -> Connection,

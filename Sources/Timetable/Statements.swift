@@ -448,7 +448,7 @@ enum Statements {
         """
         SELECT run, status, attempt
         FROM timetable.end_runs(
-            $1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6)
+            $1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6, $7::bigint[])
         """)
 
     // MARK: Logs

@@ -9,6 +9,8 @@ struct TaskFailure: Error, Sendable, Equatable {
     var isUncertain = false
     /// Its time limit passed.
     var isTimeOut = false
+    /// The element that failed.
+    var element: Int64?
 
     init(_ message: String, sqlstate: String? = nil, returnCode: Int32? = nil) {
         self.message = message

@@ -6,7 +6,7 @@ import Testing
 struct CancelKindsTests {
     struct Kind: CustomTestStringConvertible, Sendable {
         let builtIn: String
-        /// `%` is the port of the server, `@` the folder.
+        /// `%` is the port of the server, `^` its root as a URL, `@` the folder.
         let parameter: String
         var server: (name: String, arguments: [String])?
         /// By what we know that it is under way: a line of the server, or a row of this query.
@@ -23,15 +23,15 @@ struct CancelKindsTests {
     static let kinds = [
         Kind(
             builtIn: "Download",
-            parameter: #"{"fileurls": ["http://127.0.0.1:%/silent/a"], "destpath": "@"}"#,
-            server: ("web", []), begun: "GET /silent/a"),
+            parameter: #"{"fileurls": ["^silent/a"], "destpath": "@"}"#,
+            server: ("web", []), begun: "silent/a"),
         Kind(
             builtIn: "Download",
             parameter: """
-                {"fileurls": ["http://127.0.0.1:%/flood/a", "http://127.0.0.1:%/silent/b"],
+                {"fileurls": ["^flood/a", "^silent/b"],
                  "destpath": "@", "workersnum": 2}
                 """,
-            server: ("web", []), begun: "GET /silent/b"),
+            server: ("web", []), begun: "silent/b"),
         Kind(
             builtIn: "SendMail", parameter: mail, server: ("mail", ["silent"]), begun: "CONNECTED"),
         Kind(builtIn: "SendMail", parameter: mail, server: ("mail", ["stuck"]), begun: "STUCK"),
@@ -85,7 +85,10 @@ struct CancelKindsTests {
             """)
         let config = try await served.addConfig(
             "kind", [("SQL", "INSERT INTO t VALUES ('before')"), ("BUILTIN", kind.builtIn)])
-        let parameter = kind.parameter.replacing("%", with: "\(server?.port ?? 0)")
+        let parameter = kind.parameter
+            .replacing("^", with: "http://127.0.0.1:%/").replacing(
+                "%", with: "\(server?.port ?? 0)"
+            )
             .replacing("@/", with: folder + "/").replacing("\"@\"", with: "\"\(folder)\"")
         try await served.psql(
             "UPDATE timetable.task_chain SET timeout = \(timeout) WHERE chain_id = 2")

@@ -63,6 +63,31 @@ struct ChainTests {
             "SELECT string_agg(sqlstate, ',') FROM timetable.execution_log WHERE kind = 'SQL'")
     }
 
+    /// The savepoint's name is ours, whatever the task is called.
+    @Test(arguments: [
+        #"it's a "quoted" \\ name; SELECT 1 --"#, String(repeating: "name ", count: 40),
+        "zwölf Boxkämpfer 😀",
+    ])
+    func aTaskOfAnyNameMayBeIgnored(name: String) async throws {
+        let served = try await Served.fresh("chain")
+        try await served.psql("CREATE TABLE t (x integer)")
+        let config = try await served.addConfig(
+            "ignoring",
+            [
+                ("SQL", "INSERT INTO t VALUES (1)"), ("SQL", "INSERT INTO t VALUES (2), (1 / 0)"),
+                ("SQL", "INSERT INTO t VALUES (3)"),
+            ])
+        try await served.psql(
+            """
+            UPDATE timetable.base_task SET name = $n$\(name)$n$ WHERE name = 'ignoring 1';
+            UPDATE timetable.task_chain SET ignore_error = true WHERE chain_id = 2
+            """)
+        #expect(try await served.run(config) == "CHAIN_DONE||")
+        #expect(try await served.psql("SELECT string_agg(x::text, ',' ORDER BY x) FROM t") == "1,3")
+        try await served.waitFor(
+            name, "SELECT name FROM timetable.execution_log WHERE returncode = 1")
+    }
+
     @Test func aTaskMayBeginAndCommitItself() async throws {
         let served = try await Served.fresh("chain")
         try await served.psql("CREATE TABLE t (x integer)")
@@ -170,11 +195,23 @@ struct ChainTests {
         try await served.psql("CREATE TABLE t (n numeric, x text, j jsonb)")
         let config = try await served.addConfig(
             "binding", [("SQL", "INSERT INTO t VALUES ($1, $2, $3)")])
-        let row = #"[12345678901234567890.123456789, null, {"a": [1, "x"]}]"#
+        let json = #"{"a": [9007199254740993, 0.10, "x\u00e9\n", null, {"b": []}]}"#
+        let row = "[12345678901234567890.123456789, null, \(json)]"
         #expect(try await served.run(config, "'[\(row)]'") == "CHAIN_DONE||")
         #expect(
             try await served.psql("SELECT n, x IS NULL, j FROM t")
-                == #"12345678901234567890.123456789|t|{"a": [1, "x"]}"#)
+                == #"12345678901234567890.123456789|t|{"a": [9007199254740993, 0.10, "xé\n""#
+                + #", null, {"b": []}]}"#
+        )
+        let whole = try await served.addConfig(
+            "whole", [("SQL", "INSERT INTO t VALUES ($1::bigint), (($1::bigint - 1))")])
+        #expect(try await served.run(whole, "'[[9007199254740993]]'") == "CHAIN_DONE||")
+        #expect(
+            try await served.psql("SELECT n FROM t ORDER BY n LIMIT 2")
+                == "9007199254740992\n9007199254740993")
+        try await served.waitFor(
+            "[9007199254740993]",
+            "SELECT parameters FROM timetable.execution_log WHERE name = 'whole 0'")
     }
 
     @Test func aSelfDestructConfigGoesWhenItsChainWasDone() async throws {

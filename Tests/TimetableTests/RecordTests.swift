@@ -86,9 +86,38 @@ struct RecordTests {
                 """
                 SELECT e.error LIKE r.error || '%', e.attempt, e.client_name,
                     e.finished > e.last_run, e.last_run >= r.started, r.finished > r.started,
-                    r.finished >= e.finished, r.attempt, e.run_status = r.run_status
+                    r.finished >= e.finished, r.attempt, e.run_status = r.run_status,
+                    r.current_execution_element
                 FROM timetable.execution_log e, timetable.run_status r WHERE e.returncode <> 0
-                """) == "t|1|worker001|t|t|t|t|1|t")
+                """) == "t|1|worker001|t|t|t|t|1|t|2")
+    }
+
+    /// Of many rows the one that failed is told, and for a COMMIT the last element before it.
+    @Test func aFailureSaysWhere() async throws {
+        let served = try await Served.fresh("record")
+        try await served.psql("CREATE TABLE t (x integer UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        let rows = "'{\"2\": [[1], [0], [0]]}'"
+        let sql = try await served.addConfig(
+            "sql", [("BUILTIN", "NoOp"), ("SQL", "SELECT 1 / $1::integer")])
+        #expect(
+            try await served.run(sql, rows)
+                == "CHAIN_FAILED|division by zero\nWith row 2 of 3|22012")
+        let program = try await served.addConfig(
+            "program", [("BUILTIN", "NoOp"), ("SHELL", "/bin/sh")])
+        #expect(
+            try await served.run(
+                program, #"'{"4": [["-c", "exit 0"], ["-c", "exit 0"], ["-c", "exit 7"]]}'"#)
+                == "CHAIN_FAILED|program '/bin/sh' exited with code 7\nWith row 3 of 3|")
+        let late = try await served.addConfig(
+            "late",
+            [
+                ("BUILTIN", "NoOp"), ("SQL", "INSERT INTO t VALUES (1), (1)"), ("BUILTIN", "NoOp"),
+            ], columns: "schedule, retries, retry_delay", values: "'@manual', 1, '1 ms'")
+        #expect(try await served.run(late).hasPrefix("CHAIN_FAILED|duplicate key"))
+        #expect(
+            try await served.psql(
+                "SELECT current_execution_element, attempt FROM timetable.run_status ORDER BY 1")
+                == "2|1\n4|1\n6|2")
     }
 
     /// What could not even be read as a chain.

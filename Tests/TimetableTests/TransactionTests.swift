@@ -123,6 +123,28 @@ struct TransactionTests {
             "SELECT attempt, sqlstate, finished > last_run FROM timetable.execution_log")
     }
 
+    /// Not a superuser, as in the README: it may become only what it was granted.
+    @Test func aRoleThatMayNotBeTakenSaysWhatToDo() async throws {
+        let database = try await PrivateCluster.database("role")
+        let (poor, other) = ("poor_\(database.name)", "other_\(database.name)")
+        try await database.psql(
+            """
+            CREATE ROLE \(poor) LOGIN; CREATE ROLE \(other);
+            GRANT CREATE ON DATABASE \(database.name) TO \(poor)
+            """)
+        let served = try await Served.on(database, ["--user", poor])
+        let config = try await served.addConfig("as other", [("SQL", "SELECT current_user")])
+        try await served.psql("UPDATE timetable.task_chain SET run_uid = '\(other)'")
+        #expect(
+            try await served.run(config) == """
+                CHAIN_FAILED|permission denied to set role "\(other)"
+                Hint: run_uid is the role of an SQL task: GRANT "\(other)" to the role of the \
+                daemon, or leave it NULL|42501
+                """)
+        try await served.psql("GRANT \(other) TO \(poor)")
+        #expect(try await served.run(config) == "CHAIN_DONE||")
+    }
+
     // MARK: Other databases
 
     @Test func aTaskMayRunInAnotherDatabase() async throws {
@@ -224,5 +246,12 @@ struct TransactionTests {
                 config, "jsonb_build_array(jsonb_build_array(repeat('ä', 500000)))")
                 == "CHAIN_DONE||")
         #expect(try await served.psql("SELECT x = repeat('ä', 500000) FROM t") == "t")
+        try await served.waitFor(
+            "t|t",
+            """
+            SELECT e.parameters ->> 0 = repeat('ä', 500000),
+                r.parameters -> '1' -> 0 ->> 0 = repeat('ä', 500000)
+            FROM timetable.execution_log e JOIN timetable.run_status r USING (run_status)
+            """)
     }
 }
