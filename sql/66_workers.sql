@@ -98,7 +98,7 @@ BEGIN
     END IF;
 END $$;
 
-CREATE VIEW timetable.worker_activity AS
+CREATE VIEW timetable.workers AS
     SELECT w.client_name,
         CASE
             WHEN w.stopped_at IS NOT NULL AND w.stopped_by IS NULL THEN 'stopped'
@@ -121,5 +121,5 @@ CREATE VIEW timetable.worker_activity AS
         LEFT JOIN timetable.chain_execution_config c USING (chain_execution_config)
         WHERE s.execution_status = 'STARTED' AND s.client_name = w.client_name
     ) AS r;
-COMMENT ON VIEW timetable.worker_activity IS
+COMMENT ON VIEW timetable.workers IS
     'Each worker: serving, lost (not connected, and not yet declared dead), dead or stopped; since when, with which version, and the chains that it runs now';

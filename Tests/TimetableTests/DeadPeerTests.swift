@@ -64,7 +64,7 @@ struct DeadPeerTests {
                 """
                 SELECT (SELECT count(*) FROM t), w.state, a.state,
                     d.stopped_at - d.seen_at < interval '10 s', d.stopped_by
-                FROM timetable.worker_activity w, timetable.worker_activity a, timetable.worker d
+                FROM timetable.workers w, timetable.workers a, timetable.worker d
                 WHERE w.client_name = 'worker001' AND a.client_name = 'worker002'
                     AND d.client_name = 'worker001'
                 """) == "0|dead|serving|t|worker002")
@@ -173,7 +173,7 @@ struct DeadPeerTests {
         #expect(second.daemon.datagrams.contains { $0.contains("standing by for the worker") })
         try await first.waitFor(
             "serving|t",
-            "SELECT state, has_standby FROM timetable.worker_activity")
+            "SELECT state, has_standby FROM timetable.workers")
         first.daemon.kill()
         try await second.daemon.waitForLine(containing: "taking over from the worker")
         try await second.daemon.waitForLine(containing: "ready: 0 schedules")
@@ -199,7 +199,7 @@ struct DeadPeerTests {
             "t",
             """
             SELECT w.state = 'serving' AND w.pid = \(second.daemon.pid)
-            FROM timetable.worker_activity w
+            FROM timetable.workers w
             """)
         #expect(try await second.run(quick) == "CHAIN_DONE||")
     }
@@ -212,7 +212,7 @@ struct DeadPeerTests {
         first.daemon.terminate()
         #expect(try await first.daemon.waitForExit() == .exited(0))
         #expect(
-            try await first.psql("SELECT state, running FROM timetable.worker_activity")
+            try await first.psql("SELECT state, running FROM timetable.workers")
                 == "stopped|0")
     }
 
@@ -236,7 +236,7 @@ struct DeadPeerTests {
         }
         #expect(try await first.end(ofRequest: request) == "CHAIN_DONE||")
         #expect(
-            try await first.psql("SELECT string_agg(state, ',') FROM timetable.worker_activity")
+            try await first.psql("SELECT string_agg(state, ',') FROM timetable.workers")
                 == "serving,serving")
     }
 }
