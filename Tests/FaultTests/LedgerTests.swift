@@ -182,6 +182,17 @@ struct LedgerTests {
                 + "scheduled_for = NULL WHERE run_status = 12"
         ),
         (
+            "an end is final",
+            "UPDATE timetable.run_status SET execution_status = 'CHAIN_DONE', error = NULL "
+                + "WHERE run_status = 6"
+        ),
+        ("an end is final", "DELETE FROM timetable.run_status WHERE run_status = 9"),
+        (
+            "an end is final",
+            "UPDATE timetable.run_status SET execution_status = 'STARTED' WHERE run_status = 6; "
+                + "UPDATE timetable.run_status SET client_name = 'x' WHERE run_status = 6"
+        ),
+        (
             "nothing is left under way",
             "UPDATE timetable.run_status SET execution_status = 'STARTED', finished = NULL "
                 + "WHERE run_status = 9"
@@ -212,15 +223,16 @@ struct LedgerTests {
         let served = try await Served.fresh("ledger")
         served.daemon.terminate()
         try await served.daemon.waitForExit()
-        try await served.psql(Self.good)
+        try await served.psql(Self.good + Ledger.watch)
 
         let epoch = WallInstant(microseconds: 1_767_225_600_000_000)
-        let ledger = Ledger(
+        var ledger = Ledger(
             due: [
                 .init(
                     config: 101, every: .seconds(1), from: epoch,
                     through: epoch.advanced(byMicroseconds: 9_000_000))
             ], effects: "effect")
+        ledger.isWatched = true
         #expect(try await ledger.findings(in: served.database) == [])
         for (rule, history) in Self.bad {
             let found = try await served.psql("BEGIN; \(history); \(ledger.sql) ROLLBACK;")

@@ -68,4 +68,31 @@ struct NetworkTests {
         }
         try await scenario.audit([daemon])
     }
+
+    /// Connections that live as far as the kernel knows, and say nothing: the daemon's deadlines
+    /// alone find out.
+    @Test(.enabled(if: FaultForm.isLong, "takes a minute: make soak runs it"))
+    func aServerThatSaysNothingIsLeft() async throws {
+        let database = try await PrivateCluster.database("silent")
+        let proxy = try WireProxy(for: database.cluster)
+        defer { proxy.end() }
+        let served = try await Served.on(database, environment: ["PGHOST": proxy.folder])
+        var scenario = try await Scenario(database)
+        try await scenario.addMixture(by: served)
+        try await scenario.recovery(10)
+        // What is answered in the silence is heard after it.
+        scenario.slack = .seconds(60)
+        let silent = ContinuousClock.now
+        proxy.setSilent(true)
+        try await served.daemon.waitForLine(
+            containing: "connection to the database lost", within: .seconds(45))
+        print("the silence was found \(ContinuousClock.now - silent) after it began")
+        try await served.daemon.waitForLine(
+            containing: "did not answer within", within: .seconds(30))
+        proxy.setSilent(false)
+        let recovery = try await scenario.recovery(1, "after a silent server")
+        print("recovered \(recovery) after the silence")
+        #expect(recovery < .seconds(15))
+        try await scenario.audit([served.daemon])
+    }
 }

@@ -9,6 +9,8 @@ struct Scenario {
     private(set) var due: [Ledger.Due] = []
     private(set) var writers: [Int] = []
     var isLogComplete = true
+    /// How late an answer may come.
+    var slack: Duration = .seconds(10)
 
     static let writeEffect = (
         kind: "SQL",
@@ -17,7 +19,7 @@ struct Scenario {
 
     init(_ database: TestDatabase) async throws {
         self.database = database
-        try await database.psql("CREATE TABLE effect (run bigint)")
+        try await database.psql("CREATE TABLE effect (run bigint);" + Ledger.watch)
     }
 
     /// Adds a config `@every` so many milliseconds; it writes one effect.
@@ -121,6 +123,8 @@ struct Scenario {
         }
         var ledger = Ledger(effects: "effect")
         ledger.writers = writers
+        ledger.isWatched = true
+        ledger.slack = slack
         ledger.isLogComplete = isLogComplete
         ledger.due = due.map { part in
             var part = part

@@ -88,7 +88,8 @@ struct Soak {
 
     /// Puts faults on the daemons until `end`, one each `pace` on the average.
     mutating func suffer(until end: ContinuousClock.Instant, pace: Duration) async throws {
-        var nextFault = ContinuousClock.now
+        // When all is under way.
+        var nextFault = ContinuousClock.now + .seconds(2)
         var nextSample = ContinuousClock.now
         while ContinuousClock.now < end || !heals.isEmpty {
             if nextFault <= .now, ContinuousClock.now < end {

@@ -20,6 +20,7 @@ struct SoakTests {
         let database = try await cluster.createDatabase("soak")
         var soak = Soak(database, seed: Self.seed)
         try await soak.startAll()
+        try await database.psql(Ledger.watch)
         let due = try await Self.load(database)
         let began = ContinuousClock.now
         try await soak.suffer(
@@ -48,13 +49,14 @@ struct SoakTests {
                 ('effect', 'SQL',
                     'INSERT INTO effect VALUES (current_setting(''timetable.run'')::bigint)'),
                 ('0.3', 'SQL', 'SELECT pg_sleep(0.3)'), ('0.6', 'SQL', 'SELECT pg_sleep(0.6)'),
-                ('1.3', 'SQL', 'SELECT pg_sleep(1.3)'), ('program', 'SHELL', '/bin/true');
+                ('1.3', 'SQL', 'SELECT pg_sleep(1.3)'), ('program', 'SHELL', '/bin/sleep'),
+                ('last', 'SQL', 'SELECT 1');
             -- Chains: 901 is quick, the others go on for a while after their effect.
             INSERT INTO timetable.task_chain (chain_id, parent_id, task_id)
             SELECT v.chain, v.parent, task_id
             FROM (VALUES (901, NULL, 'effect'), (902, NULL, 'effect'), (903, 902, '0.3'),
                 (904, NULL, 'effect'), (905, 904, '0.6'), (906, NULL, 'effect'), (907, 906, '1.3'),
-                (908, NULL, 'effect'), (909, 908, 'program')) AS v (chain, parent, name)
+                (908, NULL, 'effect'), (909, 908, 'program'), (910, 909, 'last')) AS v (chain, parent, name)
             JOIN timetable.base_task USING (name) ORDER BY 1;
             INSERT INTO timetable.chain_execution_config (chain_execution_config, chain_id,
                 chain_name, schedule, starts_at, live, retries, retry_delay, max_instances, overlap,
@@ -63,7 +65,7 @@ struct SoakTests {
                 CASE WHEN n BETWEEN 141 AND 180 OR n BETWEEN 193 AND 196 THEN 902
                     WHEN n BETWEEN 185 AND 188 THEN 906
                     WHEN n BETWEEN 189 AND 192 THEN 904
-                    WHEN n > 196 THEN 908 ELSE 901 END,
+                    WHEN n BETWEEN 181 AND 184 OR n > 196 THEN 908 ELSE 901 END,
                 'soak ' || n, '@every 1s',
                 timestamptz '2026-01-01 00:00:00Z' + CASE WHEN n <= 100 THEN interval '0'
                     ELSE (n - 100) * interval '10 ms' END,
@@ -73,6 +75,9 @@ struct SoakTests {
                 CASE WHEN n BETWEEN 189 AND 196 THEN 'WAIT' ELSE 'SKIP' END,
                 CASE n WHEN 193 THEN '{10194}'::int[] WHEN 195 THEN '{10196}'::int[] END
             FROM generate_series(1, 200) AS n;
+            INSERT INTO timetable.chain_execution_parameters
+            SELECT chain_execution_config, 909, 1, '["0.3"]'
+            FROM timetable.chain_execution_config WHERE chain_id = 908;
             SELECT chain_execution_config,
                 (extract(epoch FROM starts_at) * 1000000)::bigint % 1000000,
                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
@@ -112,6 +117,7 @@ struct SoakTests {
                 == "0"
         }
         var ledger = Ledger(effects: "effect")
+        ledger.isWatched = true
         // Whoever is frozen learns of an end that much later.
         ledger.slack = .seconds(60)
         // A killed daemon takes the log of its last moments with it.

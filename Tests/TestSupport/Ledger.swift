@@ -33,6 +33,8 @@ public struct Ledger: Sendable {
     /// Whether each run that is done must have its tasks in `execution_log`: so unless a daemon was
     /// killed or the database refused the rows.
     public var isLogComplete = true
+    /// Whether `watch` was run in the database.
+    public var isWatched = false
     /// How much later than its run a task that was done may be said to have ended.
     public var slack: Duration = .seconds(10)
 
@@ -44,6 +46,34 @@ public struct Ledger: Sendable {
     public func findings(in database: TestDatabase) async throws -> [String] {
         try await database.psql(sql).split(separator: "\n").map(String.init)
     }
+
+    /// Has the database write down each change of a run that must not be, which its last state would
+    /// not tell: to be run when the schema is there.
+    public static let watch = """
+        CREATE SCHEMA ledger;
+        CREATE TABLE ledger.broken (finding text);
+        CREATE FUNCTION ledger.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            INSERT INTO ledger.broken VALUES (format('run %s was %s of %s at attempt %s, and is %s',
+                OLD.run_status, OLD.execution_status, OLD.client_name, OLD.attempt,
+                CASE TG_OP WHEN 'DELETE' THEN 'deleted' ELSE
+                    concat(NEW.execution_status, ' of ', NEW.client_name, ' at ', NEW.attempt) END));
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER an_end_is_final AFTER UPDATE ON timetable.run_status
+        FOR EACH ROW WHEN (OLD.execution_status NOT IN ('STARTED', 'WAITING')
+            AND (OLD.execution_status, OLD.finished, OLD.attempt, OLD.client_name)
+                IS DISTINCT FROM
+                (NEW.execution_status, NEW.finished, NEW.attempt, NEW.client_name))
+        EXECUTE FUNCTION ledger.note();
+        CREATE TRIGGER an_end_stays AFTER DELETE ON timetable.run_status
+        FOR EACH ROW WHEN (OLD.execution_status NOT IN ('STARTED', 'WAITING'))
+        EXECUTE FUNCTION ledger.note();
+        CREATE TRIGGER an_attempt_has_one_worker AFTER UPDATE ON timetable.run_status
+        FOR EACH ROW WHEN (OLD.execution_status = 'STARTED' AND NEW.execution_status = 'STARTED'
+            AND (OLD.attempt, OLD.client_name) IS DISTINCT FROM (NEW.attempt, NEW.client_name))
+        EXECUTE FUNCTION ledger.note();
+        """
 
     /// Statements for one session, of which the last returns the findings.
     public var sql: String {
@@ -97,6 +127,7 @@ public struct Ledger: Sendable {
     private var rules: [(name: String, query: String)] {
         var rules = Self.fireRules + Self.runRules + Self.taskRules + Self.limitRules
         if isSettled { rules += Self.settledRules }
+        if isWatched { rules.append(("an end is final", "TABLE ledger.broken")) }
         if isLogComplete { rules += Self.completeLogRules }
         rules.append(("a task that was done lies within its run", lateTasks))
         if let effects { rules += effectRules(effects) }
