@@ -120,8 +120,8 @@ extension Connection {
 extension ConnectionParameters {
     /// Has the kernel find out within about 11 s that the other side is gone without a word, also
     /// below a statement that has no deadline; the defaults of Linux are 15 minutes and 2 hours.
-    /// tcp(7): TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT. What the user says in the
-    /// parameters counts more.
+    /// tcp(7): TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT. What the user says in
+    /// the parameters counts more.
     fileprivate var withTimeouts: ConnectionParameters {
         let defaults = [
             ("tcp_user_timeout", "10000"), ("keepalives_idle", "5"), ("keepalives_interval", "2"),

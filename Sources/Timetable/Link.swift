@@ -183,7 +183,7 @@ extension Daemon {
             // Our own statements: planned once a session, not at each of their first five uses. By
             // index: a plan made while the tables are empty has to suit full ones.
             options += " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
-            // What a role is limited to holds for tasks; these sessions have deadlines of their own.
+            // What limits a role holds for tasks; these sessions have deadlines of their own.
             options += " -c statement_timeout=0 -c lock_timeout=0"
             options += " -c idle_in_transaction_session_timeout=0"
         }

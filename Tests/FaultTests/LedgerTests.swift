@@ -21,9 +21,9 @@ struct LedgerTests {
         INSERT INTO timetable.run_request (run_request, chain_execution_config, requested_at,
             claimed_at)
         VALUES (501, 101, '2026-01-01 00:00:20Z', '2026-01-01 00:00:20.1Z');
-        INSERT INTO timetable.run_status (run_status, start_status, execution_status, chain_execution_config,
-            scheduled_for, started, finished, last_status_update, client_name, attempt, reason,
-            error, missed_count, missed_until, run_request)
+        INSERT INTO timetable.run_status (run_status, start_status, execution_status,
+            chain_execution_config, scheduled_for, started, finished, last_status_update,
+            client_name, attempt, reason, error, missed_count, missed_until, run_request)
         SELECT id, id, status::timetable.execution_status, config, epoch + fire * sec,
             epoch + started * sec, epoch + finished * sec,
             epoch + coalesce(finished, started) * sec, 'w', attempt, reason, error, missed,

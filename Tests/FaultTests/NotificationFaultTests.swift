@@ -175,7 +175,8 @@ struct NotificationFaultTests {
                             ('chain_execution_config X %1$s 8%1$s'), ('\(run)%1$s'))
                             AS f (form);
                         PERFORM pg_notify('\(channel)', p) FROM (VALUES ('{"requests": "all"}'),
-                            ('chain_execution_config X all'), ('worker STARTED'), ('\(run)')) AS s (p);
+                            ('chain_execution_config X all'), ('worker STARTED'), ('\(run)'))
+                            AS s (p);
                         COMMIT;
                     END LOOP;
                 END $$

@@ -118,7 +118,8 @@ struct RefusalTests {
             folder,
             """
             exec unshare --mount sh -c '
-                mount -t tmpfs -o size=40m,uid=$(stat -c %u .) tmpfs "$0" && exec "$@"' \(folder)/small "$@"
+                mount -t tmpfs -o size=40m,uid=$(stat -c %u .) tmpfs "$0" && exec "$@"
+                ' \(folder)/small "$@"
             """)
         let cluster = try await onOwnThread { try PrivateCluster(wrapper: wrapper) }
         let database = try await cluster.createDatabase("disk")

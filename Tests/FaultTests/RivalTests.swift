@@ -32,7 +32,10 @@ struct RivalTests {
             FROM timetable.chain_execution_config)
             """
         return function == "claim"
-            ? "SELECT outcome FROM timetable.claim_fires('{1}', ARRAY[\(list[0])], \(since), 'rival')"
+            ? """
+            SELECT outcome
+            FROM timetable.claim_fires('{1}', ARRAY[\(list[0])], \(since), 'rival')
+            """
             : """
             SELECT timetable.record_missed('{1}', ARRAY[\(list[0])], ARRAY[\(list[1])],
                 '{\(seconds[1] - seconds[0] + 1)}', \(since), 'rival')

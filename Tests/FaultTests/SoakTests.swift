@@ -56,7 +56,8 @@ struct SoakTests {
             SELECT v.chain, v.parent, task_id
             FROM (VALUES (901, NULL, 'effect'), (902, NULL, 'effect'), (903, 902, '0.3'),
                 (904, NULL, 'effect'), (905, 904, '0.6'), (906, NULL, 'effect'), (907, 906, '1.3'),
-                (908, NULL, 'effect'), (909, 908, 'program'), (910, 909, 'last')) AS v (chain, parent, name)
+                (908, NULL, 'effect'), (909, 908, 'program'), (910, 909, 'last'))
+                AS v (chain, parent, name)
             JOIN timetable.base_task USING (name) ORDER BY 1;
             INSERT INTO timetable.chain_execution_config (chain_execution_config, chain_id,
                 chain_name, schedule, starts_at, live, retries, retry_delay, max_instances, overlap,
@@ -155,8 +156,8 @@ struct SoakTests {
             rules broken: \(findings.count) (losses \(lost), duplicates \(double))
             never killed: resident \(held.map(\.residentKiB).min() ?? 0) to \
             \(held.map(\.residentKiB).max() ?? 0) KiB, descriptors \
-            \(held.map(\.descriptors).min() ?? 0) to \(held.map(\.descriptors).max() ?? 0), threads \
-            \(held.map(\.threads).max() ?? 0), \(held.count) samples
+            \(held.map(\.descriptors).min() ?? 0) to \(held.map(\.descriptors).max() ?? 0), \
+            threads \(held.map(\.threads).max() ?? 0), \(held.count) samples
             """)
     }
 

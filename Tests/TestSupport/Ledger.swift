@@ -47,8 +47,8 @@ public struct Ledger: Sendable {
         try await database.psql(sql).split(separator: "\n").map(String.init)
     }
 
-    /// Has the database write down each change of a run that must not be, which its last state would
-    /// not tell: to be run when the schema is there.
+    /// Has the database write down each change of a run that must not be, which its last state
+    /// would not tell: to be run when the schema is there.
     public static let watch = """
         CREATE SCHEMA ledger;
         CREATE TABLE ledger.broken (finding text);
@@ -57,7 +57,8 @@ public struct Ledger: Sendable {
             INSERT INTO ledger.broken VALUES (format('run %s was %s of %s at attempt %s, and is %s',
                 OLD.run_status, OLD.execution_status, OLD.client_name, OLD.attempt,
                 CASE TG_OP WHEN 'DELETE' THEN 'deleted' ELSE
-                    concat(NEW.execution_status, ' of ', NEW.client_name, ' at ', NEW.attempt) END));
+                    concat_ws(' ', NEW.execution_status, 'of', NEW.client_name, 'at', NEW.attempt)
+                    END));
             RETURN NULL;
         END $$;
         CREATE TRIGGER an_end_is_final AFTER UPDATE ON timetable.run_status
