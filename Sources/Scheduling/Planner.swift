@@ -67,23 +67,13 @@ public struct Planner: Sendable {
     private var seen: Set<Int64>?
     var configs: [Int64: PlannedConfig] = [:]
     var fires = FireQueue<Int64, WallInstant>()
-    private var requests = FireQueue<Int64, WallInstant>()
-    /// By the config of which a run has to end; nil for any.
-    private var waiting: [Int64?: [Int64]] = [:]
-    /// Requests whose claim is under way, with the number of that claim, and configs of which a run
-    /// ended meanwhile, with the number of the last claim before. A claim may have counted that run:
-    /// a request that it found WAITING then has to look again, once.
-    private var requestsInFlight: [Int64: Int] = [:]
-    private var endedInFlight: [Int64: Int] = [:]
-    private var requestClaims = 0
+    private var requests = PlannedRequests()
     private var hasStarted = false
     /// Up to here all fires of the known configs have left the queue.
     private var takenThrough = WallInstant.distantPast
     private var gapStart = WallInstant.distantPast
-    /// Configs whose last claims have to be asked for, and those that wait for the answer: they
-    /// are not in the queue.
-    var lookingUp: Set<Int64> = []
-    var asked: Set<Int64> = []
+    /// Configs whose last claims are being looked up: they are not in the queue.
+    private var asked: Set<Int64> = []
     /// Configs that make up for missed fires one by one, with the fire claimed last: they are not
     /// in the queue until they have caught up.
     var catchingUp: [Int64: WallInstant] = [:]
@@ -107,10 +97,8 @@ public struct Planner: Sendable {
     public func nextFire(of config: Int64) -> WallInstant? { fires[config] }
 
     /// Up to here all that was due has been given out to be claimed, recorded or looked up; nil
-    /// while nothing is, or some of it still waits.
-    public var givenOutThrough: WallInstant? {
-        isClaiming && lookingUp.isEmpty ? takenThrough : nil
-    }
+    /// while nothing is.
+    public var givenOutThrough: WallInstant? { isClaiming ? takenThrough : nil }
 
     /// Since when a known config is scheduled.
     public func scheduledSince(of config: Int64) -> WallInstant? {
@@ -140,7 +128,7 @@ public struct Planner: Sendable {
         case .disconnected:
             if state != .stopped { state = .waiting }
         case .known(let list):
-            for config in list { learn(config, now: now) }
+            for config in list { learn(config) }
         case .gone(let ids):
             for id in ids { forget(id) }
         case .complete:
@@ -163,26 +151,16 @@ public struct Planner: Sendable {
         case .refused(let list):
             for fire in list where isCurrent(fire) { forget(fire.config) }
         case .requested(let list):
-            for (request, from) in list { requests.set(request, at: from ?? .distantPast) }
+            requests.add(list)
         case .answered(let list, let waiters):
-            answered(list, waiters)
+            requests.answered(list, waiting: waiters)
         case .ended(let config):
-            if !requestsInFlight.isEmpty { endedInFlight[config] = requestClaims }
-            for key in [config, nil] {
-                for request in waiting.removeValue(forKey: key) ?? [] {
-                    requests.set(request, at: .distantPast)
-                }
-            }
+            requests.runEnded(config)
             effects += catchUp(config, now: now)
         case .stopped:
             state = .stopped
         }
         if state == .claiming { effects += takeDue(now: now) }
-        if !lookingUp.isEmpty, seen == nil, state == .claiming {
-            effects.append(.lookUp(lookingUp.sorted()))
-            asked.formUnion(lookingUp)
-            lookingUp.removeAll()
-        }
         return effects + rearm()
     }
 
@@ -197,16 +175,12 @@ public struct Planner: Sendable {
         // The answers to the last claims may be lost: what is late is tried again.
         takenThrough = .distantPast
         self.gapStart = gapStart
-        lookingUp.removeAll()
         asked.removeAll()
         catchingUp.removeAll()
-        requests.removeAll()
-        waiting.removeAll()
-        requestsInFlight.removeAll()
-        endedInFlight.removeAll()
+        requests = PlannedRequests()
     }
 
-    private mutating func learn(_ config: PlannedConfig, now: WallInstant) {
+    private mutating func learn(_ config: PlannedConfig) {
         let known = configs.updateValue(config, forKey: config.id)
         let isNew = known == nil
         seen?.insert(config.id)
@@ -226,14 +200,7 @@ public struct Planner: Sendable {
         guard catchingUp[config.id] == nil, !asked.contains(config.id) else { return }
         fires.remove(config.id)
         let begin = max(config.scheduledSince, claimed(config, isNew, isChanged))
-        guard let first = config.rule.next(after: begin) else { return }
-        let isOnlyOneDue = config.rule.next(after: first).map { $0 > now } ?? true
-        if first > now || (isOnlyOneDue && now.microseconds(since: first) <= config.grace) {
-            // Not due, or due once and not late: whether it was claimed the claim will tell.
-            fires.set(config.id, at: first)
-        } else {
-            lookingUp.insert(config.id)
-        }
+        if let first = config.rule.next(after: begin) { fires.set(config.id, at: first) }
     }
 
     /// Up to where all fires of a config were claimed, for all that is known here.
@@ -260,9 +227,7 @@ public struct Planner: Sendable {
     private mutating func rebuild(now: WallInstant) {
         takenThrough = now
         for (id, config) in configs where !config.firesAtStart && !config.isAfter {
-            guard catchingUp[id] == nil, !asked.contains(id), !lookingUp.contains(id) else {
-                continue
-            }
+            guard catchingUp[id] == nil, !asked.contains(id) else { continue }
             if let next = config.rule.next(after: now) {
                 fires.set(id, at: next)
             } else {
@@ -274,8 +239,6 @@ public struct Planner: Sendable {
     private mutating func forget(_ id: Int64) {
         configs[id] = nil
         fires.remove(id)
-        lookingUp.remove(id)
-        asked.remove(id)
         catchingUp[id] = nil
     }
 
@@ -293,6 +256,7 @@ public struct Planner: Sendable {
         takenThrough = max(takenThrough, now)
         var effects: [Effect] = []
         var claims: [Fire] = []
+        var lookUps: [Int64] = []
         for (id, instant) in fires.popDue(now) {
             guard let config = configs[id] else { continue }
             guard !config.firesAtStart else {
@@ -309,33 +273,18 @@ public struct Planner: Sendable {
                 claims.append(Fire(config, instant))
                 if let next { fires.set(id, at: next) }
             } else {
-                // We were suspended, or the clock was set: others may have claimed some meanwhile.
-                lookingUp.insert(id)
+                // We were down or suspended, or the clock was set: others may have claimed some.
+                lookUps.append(id)
             }
         }
         if !claims.isEmpty { effects.append(.claim(claims)) }
         let due = requests.popDue(now)
-        if !due.isEmpty {
-            requestClaims += 1
-            for (id, _) in due { requestsInFlight[id] = requestClaims }
-            effects.append(.claimRequests(due.map(\.id)))
+        if !due.isEmpty { effects.append(.claimRequests(due)) }
+        if !lookUps.isEmpty {
+            asked.formUnion(lookUps)
+            effects.append(.lookUp(lookUps.sorted()))
         }
         return effects
-    }
-
-    private mutating func answered(
-        _ list: [Int64], _ waiters: [(request: Int64, config: Int64?)]
-    ) {
-        for (request, config) in waiters {
-            let ended = config.map { endedInFlight[$0] } ?? endedInFlight.values.max()
-            if let ended, let claim = requestsInFlight[request], claim <= ended {
-                requests.set(request, at: .distantPast)
-            } else {
-                waiting[config, default: []].append(request)
-            }
-        }
-        for request in list { requestsInFlight[request] = nil }
-        if requestsInFlight.isEmpty { endedInFlight.removeAll() }
     }
 
     private mutating func rearm() -> [Effect] {

@@ -81,6 +81,8 @@ import Timing
     }
 
     @Test func rebootFiresOncePerProcess() throws {
+        var (late, _) = running([], now: 0)
+        #expect(late.handle(.known([try config(1, "@reboot")]), now: at(1)).isEmpty)
         var (planner, effects) = running([try config(1, "@reboot")], now: 5)
         #expect(effects == [.claim([fire(1, 5)])])
         _ = planner.handle(.disconnected, now: at(6))
@@ -166,6 +168,9 @@ import Timing
         for second in [391.0, 392, 393] {
             for case .claim(let fires) in effects { claimed += fires.map(\.instant) }
             #expect(planner.handle(.tick, now: at(second)).allSatisfy { !$0.isClaim })
+            let again = try config(1, "@every 100s", misfire: .all)
+            #expect(planner.handle(.known([again]), now: at(second)).isEmpty)
+            #expect(second == 393 || planner.nextFire == nil)
             effects = planner.handle(.ended(config: 1), now: at(second))
         }
         #expect(claimed == [at(100), at(200), at(300)])
@@ -216,6 +221,22 @@ import Timing
         _ = planner.handle(.known([try config(1, "@every 10s", since: 995)]), now: at(1_000))
         _ = planner.handle(.complete, now: at(1_000))
         #expect(planner.handle(.tick, now: at(500)) == [.arm(at(510))])
+    }
+
+    /// What is looked up, or made up for, is not in the queue before that is over.
+    @Test func aClockThatGoesBackPutsNothingInTheQueueTwice() throws {
+        var (planner, _) = running(
+            [try config(1, "@every 100s"), try config(2, "@every 100s", misfire: .all)], now: 590)
+        _ = planner.handle(.lastClaims([(config: Int64(2), last: at(100))]), now: at(590))
+        #expect(planner.handle(.tick, now: at(450)) == [.arm(nil)])
+        #expect(planner.nextFire == nil)
+    }
+
+    /// New rules of a time zone, say, while scheduled_since stays.
+    @Test func whatNeverFiresAgainLeavesTheQueue() throws {
+        var (planner, _) = running([try config(1, "@every 10s")], now: 1)
+        _ = planner.handle(.known([try config(1, "@at 2020-01-01 00:00")]), now: at(2))
+        #expect(planner.nextFire == nil)
     }
 
     /// The clock here was ahead by more than a step: what came too early is still due.
@@ -276,6 +297,25 @@ import Timing
             .known([try config(1, "@every 60s", misfire: .all, since: 395)]), now: at(395))
         #expect(planner.handle(.ended(config: 1), now: at(396)).allSatisfy { !$0.isClaim })
         #expect(planner.nextFire == at(420))
+    }
+
+    /// No claims when a run ends while we stop.
+    @Test func catchingUpEndsWhenWeStop() throws {
+        var (planner, _) = running([try config(1, "@every 100s", misfire: .all)], now: 390)
+        _ = planner.handle(.lastClaims([(config: Int64(1), last: nil)]), now: at(390))
+        _ = planner.handle(.stopped, now: at(391))
+        #expect(planner.handle(.ended(config: 1), now: at(392)).isEmpty)
+    }
+
+    /// Of several that are late by no more than the grace only the latest runs.
+    @Test func ofAFewLateOnesTheLatestRuns() throws {
+        var (planner, _) = running([try config(1, "@every 10s")], now: 1)
+        #expect(planner.handle(.tick, now: at(35)) == [.lookUp([1]), .arm(nil)])
+        #expect(
+            planner.handle(.lastClaims([(config: Int64(1), last: nil)]), now: at(35)) == [
+                .missed(MissedFires(config: 1, first: at(10), last: at(20), count: 2)),
+                .claim([fire(1, 30)]), .arm(at(40)),
+            ])
     }
 
     /// The worker was killed while it made up for missed fires.
@@ -374,6 +414,19 @@ import Timing
         #expect(answer(7).isEmpty)
         #expect(answer(8).isEmpty)
         #expect(planner.handle(.ended(config: 1), now: at(4)) == [.claimRequests([7, 8])])
+    }
+
+    @Test func whatAFullReadDoesNotNameIsNotAskedFor() throws {
+        var (planner, _) = running([], now: 0)
+        _ = planner.handle(.requested([(request: 7, from: nil)]), now: at(1))
+        _ = planner.handle(.answered([7], waiting: [(request: 7, config: 1)]), now: at(2))
+        #expect(
+            planner.handle(.requested([(request: Int64(8), from: at(9))]), now: at(2)) == [
+                .arm(at(9))
+            ])
+        _ = planner.handle(.connected(gapStart: at(3)), now: at(3))
+        _ = planner.handle(.complete, now: at(3))
+        #expect(planner.handle(.ended(config: 1), now: at(10)).isEmpty)
     }
 
     /// The run ended after the claim had counted it and before its answer came.

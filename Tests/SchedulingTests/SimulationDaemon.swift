@@ -167,6 +167,7 @@ final class SimulatedDaemon {
 
     private func claim(_ fires: [Fire]) {
         guard let link else { return }
+        if isStopping { world.complain(nil, "\(self) claims though it stops: \(fires)") }
         let sorted = fires.sorted()
         if Set(sorted.map(\.config)).count < sorted.count {
             world.complain(nil, "a config is claimed twice in one statement: \(sorted)")
@@ -220,6 +221,7 @@ final class SimulatedDaemon {
 
     private func claim(requests ids: [Int64]) {
         guard let link else { return }
+        if isStopping { world.complain(nil, "\(self) claims requests though it stops") }
         let sent = local
         ask(
             link,

@@ -129,11 +129,25 @@ struct SimulationOracle {
                 if epoch.config.isReboot {
                     return row.status != .missed && epoch.since <= row.created
                         && row.created <= epoch.end ?? Length.never
+                        && simulation.readies.contains { hasFired(row, epoch, at: $0) }
                 }
                 return epoch.end == nil && fire > end
             }
             if !isKnown { complain(config, row.created, "nothing was due for \(row)") }
         }
+    }
+
+    /// Whether a @reboot fire is one of when its worker became ready.
+    private func hasFired(
+        _ row: SimulatedRun, _ epoch: Epoch, at ready: (daemon: Int, life: Int, time: Int64)
+    ) -> Bool {
+        guard ready.daemon == row.worker, ready.time <= row.created, epoch.since <= ready.time
+        else { return false }
+        // A claim that came too early is made again, maybe after a sleep.
+        return row.created <= ready.time + Self.slack
+            || !simulation.daemons[row.worker].health.contains {
+                $0.lowerBound <= ready.time && $0.upperBound >= ready.time + Self.slack
+            }
     }
 
     private func justResumed(_ row: SimulatedRun) -> Bool {
