@@ -28,7 +28,9 @@ extension FireRule {
 extension Planner {
     /// The last claim of a config is known: all after it and up to now was missed, or is late.
     mutating func settle(_ id: Int64, last: WallInstant?, now: WallInstant) -> [Effect] {
-        guard let config = configs[id], !config.firesAtStart, !config.isAfter else { return [] }
+        guard isClaiming, let config = configs[id], !config.firesAtStart, !config.isAfter else {
+            return []
+        }
         return decide(config, after: max(config.scheduledSince, last ?? .distantPast), now: now)
     }
 

@@ -305,6 +305,11 @@ import Timing
         _ = planner.handle(.lastClaims([(config: Int64(1), last: nil)]), now: at(390))
         _ = planner.handle(.stopped, now: at(391))
         #expect(planner.handle(.ended(config: 1), now: at(392)).isEmpty)
+        // Nor when it is told what it had asked for.
+        (planner, _) = running([try config(1, "@every 100s")], now: 390)
+        _ = planner.handle(.stopped, now: at(391))
+        #expect(
+            planner.handle(.lastClaims([(config: Int64(1), last: nil)]), now: at(391)).isEmpty)
     }
 
     /// Of several that are late by no more than the grace only the latest runs.

@@ -100,23 +100,23 @@ struct EpochLedger {
         if covers[index] != nil { return nil }
         guard let end = epoch.end else { return "was neither claimed nor recorded as missed" }
         // The config went before anybody could look at it.
-        var begin = fire
-        while begin + 2 * Self.slack <= end {
-            if healthy(config, begin, begin + 2 * Self.slack) {
-                if config.misfire == .all, isCatchingUp(at: end, before: index) { return nil }
-                return "was neither claimed nor recorded, though somebody served"
-            }
-            begin += max(Self.slack, (end - fire) / 1000)
+        let step = Int(max(Self.slack, (end - fire) / 1000))
+        for begin in stride(from: fire, through: end - 2 * Self.slack, by: step)
+        where healthy(config, begin, begin + 2 * Self.slack)
+            && !(config.misfire == .all && isCatchingUp(from: begin, before: index))
+        {
+            return "was neither claimed nor recorded, though somebody served"
         }
         return nil
     }
 
-    /// ALL was making up for fires before this one when its config went.
-    private func isCatchingUp(at end: Int64, before index: Int) -> Bool {
+    /// ALL was making up for fires before this one.
+    private func isCatchingUp(from begin: Int64, before index: Int) -> Bool {
         all.contains { row in
             row.fire.map { $0 < due[index] } ?? false && row.status != .missed
                 && row.created > due[index] - Self.slack
-                && row.finished ?? Length.never > end - 2 * Self.slack
+                && row.created < begin + 2 * Self.slack
+                && row.finished ?? Length.never > begin
         }
     }
 
