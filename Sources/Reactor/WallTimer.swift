@@ -60,12 +60,10 @@ public final class WallTimer {
         let result = unsafe read(
             descriptor.number, &expirations, MemoryLayout<UInt64>.size)
         let code = errno
+        // Armed anew after this event was fetched: it means nothing, and the new wish stands.
+        guard result > 0 || code == ECANCELED else { return }
         armed = nil
-        if result > 0 {
-            handler(.expired)
-        } else if code == ECANCELED {
-            handler(.clockStepped)
-        }
+        handler(result > 0 ? .expired : .clockStepped)
         // Whoever does not arm it again still wants to hear of a step of the clock.
         if armed == nil, registration != nil { arm(at: nil) }
     }

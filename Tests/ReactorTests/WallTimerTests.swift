@@ -54,6 +54,30 @@ struct WallTimerTests {
         }
     }
 
+    /// Both have expired when the loop looks: the first to be called arms the other one anew, whose
+    /// event is fetched already and means nothing any more.
+    @Test(.timeLimit(.minutes(1))) func oneThatIsArmedAnewWhenItHasExpiredStaysArmed() async throws
+    {
+        try await onTestLoop {
+            for _ in 0..<20 {
+                let log = Inbox<Int>()
+                let timers = [Holder<WallTimer>(), Holder<WallTimer>()]
+                let later = WallInstant.now().advanced(byMicroseconds: 20_000)
+                for number in 0...1 {
+                    timers[number].value = try WallTimer { _ in
+                        if WallInstant.now() < later { timers[1 - number].value?.arm(at: later) }
+                        log.send(number)
+                    }
+                    timers[number].value?.arm(at: .distantPast)
+                }
+                let first = await log.next()
+                #expect(await log.next() == 1 - first)
+                #expect(WallInstant.now() >= later)
+                for timer in timers { timer.value?.cancel() }
+            }
+        }
+    }
+
     /// Its event may already have been fetched from the kernel when it goes.
     @Test func oneThatIsDroppedIsNotCalled() async throws {
         try await onTestLoop {
