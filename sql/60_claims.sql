@@ -170,7 +170,7 @@ BEGIN
                 FROM (
                     SELECT chain_id, jsonb_agg(value ORDER BY order_id) AS rows
                     FROM timetable.chain_execution_parameters
-                    WHERE chain_execution_config = j.config
+                    WHERE chain_execution_config = j.config AND chain_id IS NOT NULL
                     GROUP BY chain_id
                 ) AS p
                 HAVING count(*) > 0) END,
@@ -440,6 +440,7 @@ BEGIN
                 SELECT chain_id, jsonb_agg(value ORDER BY order_id) AS rows
                 FROM timetable.chain_execution_parameters
                 WHERE chain_execution_config = j.chain_execution_config
+                    AND chain_id IS NOT NULL
                 GROUP BY chain_id
             ) AS p
             HAVING count(*) > 0

@@ -94,11 +94,14 @@ BEGIN
             last_status_update = clock_timestamp()
         FROM (
             SELECT e.*, c.on_failure,
-                -- Doubled each time, up to a day, or to retry_delay itself where that is more.
+                -- Doubled each time, up to a day, or to retry_delay itself where that is more; but
+                -- never out of the range of time, which would fail the ends of all runs.
                 CASE WHEN e.status IN ('CHAIN_FAILED', 'TIMED_OUT', 'DEAD')
                         AND was.attempt <= c.retries
-                    THEN clock_timestamp() + greatest(c.retry_delay, least(
-                        c.retry_delay * 2 ^ least(was.attempt - 1, 30), interval '1 day'))
+                    THEN clock_timestamp() + greatest(
+                        interval '0', least(c.retry_delay, interval '1000 years'),
+                        least(least(c.retry_delay, interval '1 day')
+                            * 2 ^ least(was.attempt - 1, 30), interval '1 day'))
                 END AS retry_at
             FROM unnest(runs, attempts, statuses, errors, sqlstates, elements)
                 AS e (run, attempt, status, error, sqlstate, element)

@@ -381,9 +381,20 @@ extension Daemon {
     func learn(_ read: (configs: [PlannedConfig], problems: [ConfigReader.Problem])) {
         handle(.known(read.configs))
         handle(.gone(read.problems.map(\.config)))
-        for problem in read.problems {
+        if !problems.isEmpty {
+            for config in read.configs { problems[config.id] = nil }
+        }
+        for problem in read.problems where problems[problem.config] != problem.reason {
+            problems[problem.config] = problem.reason
             logger.error("config \(problem.config) (\(problem.name)): \(problem.reason)")
         }
+    }
+
+    /// Of those that are gone or changed, a problem is told again when it comes back.
+    func forgetProblems(of ids: [Int64], but found: [ConfigReader.Problem]) {
+        guard !problems.isEmpty else { return }
+        let remaining = Set(found.map(\.config))
+        for id in ids where !remaining.contains(id) { problems[id] = nil }
     }
 
     /// Rows of an id and an instant in microseconds.

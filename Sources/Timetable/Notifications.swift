@@ -208,6 +208,7 @@ extension Daemon {
             let read = ConfigReader(zones: zones, defaultZone: link.defaultZone).read(rows)
             learn(read)
             let found = Set(read.configs.map(\.id))
+            forgetProblems(of: ids, but: read.problems)
             handle(.gone(ids.filter { !found.contains($0) }))
             for id in ids {
                 let next = planner.nextFire(of: id)?.rfc3339 ?? "never"

@@ -380,7 +380,9 @@ enum Statements {
             )
             SELECT w.run_status, w.chain_execution_config, w.chain_id, w.self_destruct IS TRUE,
                 e.position, e.chain_id, e.task_id, b.name, b.kind::text, b.script, e.run_uid,
-                d.connect_string, e.ignore_error IS TRUE, e.autonomous,
+                CASE WHEN e.database_connection IS NOT NULL
+                    THEN coalesce(d.connect_string, '') END,
+                e.ignore_error IS TRUE, e.autonomous,
                 \(microseconds("e.timeout")),
                 p.value::text, jsonb_typeof(p.value),
                 CASE jsonb_typeof(p.value) WHEN 'array' THEN
@@ -398,7 +400,7 @@ enum Statements {
                     WHERE q.run_request = w.run_request)
             FROM won w
             JOIN element e ON e.run_status = w.run_status
-            JOIN timetable.base_task b ON b.task_id = e.task_id
+            LEFT JOIN timetable.base_task b ON b.task_id = e.task_id
             LEFT JOIN timetable.database_connection d
                 ON d.database_connection = e.database_connection
             CROSS JOIN LATERAL (SELECT w.parameters -> e.chain_id::text AS rows) AS own

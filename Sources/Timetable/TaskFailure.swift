@@ -12,6 +12,8 @@ struct TaskFailure: Error, Sendable, Equatable {
     /// The element that failed.
     var element: Int64?
 
+    private static let lengthLimit = 8_192
+
     init(_ message: String, sqlstate: String? = nil, returnCode: Int32? = nil) {
         self.message = message
         self.sqlstate = sqlstate
@@ -28,6 +30,10 @@ struct TaskFailure: Error, Sendable, Equatable {
         }
         if error.sqlstate == "42P18" {
             message += "\nHint: say the type of each parameter, as in $1::text"
+        }
+        // A syntax error at a word of a megabyte repeats it.
+        if message.utf8.count > Self.lengthLimit {
+            message = "\(message.prefix(Self.lengthLimit)) … more left out …"
         }
         sqlstate = error.sqlstate
         isUncertain = error.kind == .connection || error.kind == .timedOut

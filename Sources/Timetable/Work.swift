@@ -88,17 +88,25 @@ extension Run {
             if let malformed = rows.text(row, 18) {
                 run.malformed = "the parameters are no array of rows: \(malformed)"
             }
-            run.add(Element.read(rows, row), Parameter.read(rows, row))
+            run.add(Element.read(rows, row), Parameter.read(rows, row), rows, row)
             runs[id] = run
         }
         return runs
     }
 
-    private mutating func add(_ element: Element?, _ parameter: Parameter?) {
+    private mutating func add(
+        _ element: Element?, _ parameter: Parameter?, _ rows: Rows, _ row: Int
+    ) {
+        let position = rows.integer(row, 4) ?? 0
         guard let element else {
-            malformed = malformed ?? "an element of its chain can't be read"
+            let id = rows.integer(row, 5) ?? 0
+            malformed =
+                malformed
+                ?? "element \(id) of its chain has no base task, or one without name, kind or "
+                + "script"
             return
         }
+        malformed = malformed ?? flaw(of: element, at: position)
         if let last = elements.indices.last, elements[last].id == element.id {
             elements[last].parameters.append(parameter)
         } else {
@@ -106,6 +114,27 @@ extension Run {
             elements[elements.count - 1].parameters = [parameter]
         }
     }
+
+    /// What no constraint lets in, and would do harm.
+    private func flaw(of element: Element, at position: Int64) -> String? {
+        if position > 1, element.id == elements.first?.id {
+            return "its chain runs in a circle: element \(element.id) follows again"
+        }
+        if position >= Self.elementLimit {
+            return "its chain has \(Self.elementLimit) elements or more"
+        }
+        if element.usesDatabase, element.connectString?.isEmpty == true {
+            return "the database_connection of element \(element.id) does not exist or is empty"
+        }
+        if let limit = element.timeLimit, limit <= .zero {
+            return "the timeout of element \(element.id) is not positive"
+        }
+        if let limit = timeLimit, limit <= .zero { return "its timeout is not positive" }
+        return nil
+    }
+
+    /// As in `Statements.claimedWork`.
+    private static let elementLimit: Int64 = 10_000
 }
 
 extension Element {
