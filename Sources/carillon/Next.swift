@@ -14,8 +14,8 @@ struct Next: ParsableCommand {
             so where a name looks like a schedule. Prints one RFC 3339 time a line.
 
             Exit codes: 0 also when nothing is left to fire, or not by the clock (@manual, \
-            @reboot, @after, not live, no chain): that is said on stderr; 1 a config that no daemon can \
-            schedule, or another failure; 2 to 6 as for serve; 64 bad options, a bad schedule, an \
+            @reboot, @after, not live, no chain): that is said on stderr; 1 a config that no \
+            daemon can schedule, or another failure; 2 to 6 as for serve; 64 bad options, a bad schedule, an \
             unknown zone, no such config.
             """)
 

@@ -41,8 +41,9 @@ struct AdHocTests {
                 """
                 SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
                 WHERE l.locktype = 'advisory' AND l.objsubid = 1
-                    AND datname = current_database() AND application_name LIKE 'carillon worker001 %' AND
-                    (classid::bigint << 32 | objid::bigint)
+                    AND datname = current_database()
+                    AND application_name LIKE 'carillon worker001 %'
+                    AND (classid::bigint << 32 | objid::bigint)
                         = hashtextextended('carillon notifications', 0)
                 """) == "1"
         }
