@@ -15,8 +15,8 @@ struct Next: ParsableCommand {
 
             Exit codes: 0 also when nothing is left to fire, or not by the clock (@manual, \
             @reboot, @after, not live, no chain): that is said on stderr; 1 a config that no \
-            daemon can schedule, or another failure; 2 to 6 as for serve; 64 bad options, a bad schedule, an \
-            unknown zone, no such config.
+            daemon can schedule, or another failure; 2 to 6 as for serve; 64 bad options, a bad \
+            schedule, an unknown zone, no such config.
             """)
 
     @Argument(help: ArgumentHelp("A schedule, or a config's chain_name or id.", valueName: "what"))
