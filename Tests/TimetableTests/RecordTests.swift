@@ -35,8 +35,8 @@ struct RecordTests {
             kind: "SQL", script: "SELECT 1", element: "database_connection = 1", code: "1|",
             text: "no connection for an SQL task: "),
         Failure(
-            kind: "SQL", script: "SELECT pg_sleep(60)", element: "timeout = '50 ms'",
-            code: "1|57014", text: "timed out after 0.05 s"),
+            kind: "SQL", script: "SELECT pg_sleep(60)", element: "timeout = '2 s'",
+            code: "1|57014", text: "timed out after 2 s"),
         Failure(kind: "SHELL", script: "/bin/none", code: "127|", text: "no shell is used"),
         Failure(
             kind: "SHELL", script: "/bin/sh", parameters: #"'[["-c", "kill -11 $$"]]'"#,
