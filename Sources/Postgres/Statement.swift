@@ -52,12 +52,16 @@ public struct Notification: Sendable, Equatable {
 
 /// How to reach a server: keywords of libpq with their values. Has no description: it may hold
 /// a password.
-public struct ConnectionParameters: Sendable {
+public struct ConnectionParameters: Sendable, Equatable {
     /// In order; a later one wins. `dbname` may be a whole URI or keyword string.
     public var keywords: [(key: String, value: String)]
 
     public init(_ keywords: [(key: String, value: String)]) {
         self.keywords = keywords
+    }
+
+    public static func == (left: ConnectionParameters, right: ConnectionParameters) -> Bool {
+        left.keywords.elementsEqual(right.keywords, by: ==)
     }
 
     /// A URI (`postgresql://…`) or a string of keywords (`host=… dbname=…`).

@@ -91,6 +91,34 @@ extension EventLoop {
     }
 }
 
+/// Calls an action again and again, until it is cancelled.
+@LoopActor
+public final class Repeating {
+    private let interval: Duration
+    private let action: @LoopActor () -> Void
+    private var timer: EventLoop.TimerID?
+
+    /// The first time after one interval.
+    public init(every interval: Duration, _ action: @escaping @LoopActor () -> Void) {
+        self.interval = interval
+        self.action = action
+        arm()
+    }
+
+    public func cancel() {
+        if let timer { EventLoop.shared.cancelTimer(timer) }
+        timer = nil
+    }
+
+    private func arm() {
+        timer = EventLoop.shared.after(interval) { [weak self] in
+            guard let self else { return }
+            arm()
+            action()
+        }
+    }
+}
+
 /// Runs `body` on the loop: at once when already there, else as soon as the loop gets to it.
 public func onLoop(_ body: @escaping @Sendable @LoopActor () -> Void) {
     if EventLoop.shared.isIsolatingCurrentContext() == true {

@@ -35,6 +35,22 @@ public struct Notifier: Sendable {
         send("STATUS=\(Self.line(text))")
     }
 
+    /// All is read anew; `ready` ends that.
+    @discardableResult
+    public func reloading() -> Bool {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        let microseconds = Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
+        return send("RELOADING=1\nMONOTONIC_USEC=\(microseconds)")
+    }
+
+    /// Starting or stopping may take that much longer from now on.
+    @discardableResult
+    public func extendTimeout(by duration: Duration) -> Bool {
+        let (seconds, attoseconds) = duration.components
+        return send("EXTEND_TIMEOUT_USEC=\(seconds * 1_000_000 + attoseconds / 1_000_000_000_000)")
+    }
+
     /// We drain and end.
     @discardableResult
     public func stopping() -> Bool {

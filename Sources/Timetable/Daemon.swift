@@ -1,6 +1,6 @@
 internal import DequeModule
 internal import Glibc
-public import Logging
+internal import Logging
 internal import Postgres
 public import Reactor
 internal import Scheduling
@@ -15,7 +15,10 @@ internal import Timing
 public final class Daemon {
     typealias Job = @Sendable @LoopActor () async -> Void
 
-    let settings: Settings
+    var settings: Settings
+    /// Reads the settings again; nil: there is no file of them.
+    let rereadSettings: () throws(StartFailure) -> Settings?
+    let levels: LogLevels
     let logger: Logger
     let notifier = Notifier()
     let zones = Zones()
@@ -65,7 +68,11 @@ public final class Daemon {
     var problems: [Int64: String] = [:]
     private let jobs = Inbox<Job>()
     private var signals: Signals?
-    private var statusTimer: EventLoop.TimerID?
+    var statusTimer: EventLoop.TimerID?
+    var health = Health(now: .now())
+    /// The last error, for the service manager's status.
+    var lastProblem: String?
+    var isReloading = false
     private(set) lazy var log = RunLog(worker: settings.name) {
         [unowned self] () throws(PostgresError) in
         try await openSession("log")
@@ -81,17 +88,26 @@ public final class Daemon {
         }, limit: settings.sqlConnections, idleLimit: settings.sqlIdleTimeout,
         worker: settings.name)
 
-    public init(_ settings: Settings, level: Logger.Level) {
+    /// `reread` gives the settings as they are now, when SIGHUP asks for that.
+    public init(
+        _ settings: Settings,
+        reread: @escaping () throws(StartFailure) -> Settings? = { () throws(StartFailure) in nil }
+    ) {
         self.settings = settings
+        rereadSettings = reread
         shares = Shares(own: settings.name)
         channel = "timetable_worker_" + Self.fingerprint(settings.name)
-        let sink = LogSink(level: settings.databaseLogLevel)
-        logger = Logger(label: "carillon") { _ in
-            ConsoleLog(name: settings.name, level: min(level, settings.databaseLogLevel)) {
-                sink.write($0, $1)
-            }
+        let levels = LogLevels(console: settings.logLevel, database: settings.databaseLogLevel)
+        self.levels = levels
+        let sink = LogSink()
+        let log = DaemonLog(
+            worker: settings.name, levels: levels, format: settings.logFormat
+        ) { sink.write($0, $1) }
+        logger = Logger(label: "carillon") { _ in log }
+        sink.target = { [weak self] level, text in
+            if level >= .error { self?.lastProblem = text }
+            if level >= levels.database { self?.log.addLine(level.seedName, text) }
         }
-        sink.target = { [weak self] level, text in self?.log.addLine(level.seedName, text) }
     }
 
     /// Serves until a signal ends it; returns when all is written. Throws why it could not begin.
@@ -105,9 +121,11 @@ public final class Daemon {
         } catch {
             throw StartFailure(.other, "the daemon can't watch signals or time: \(error)")
         }
+        let watchdog = startWatchdog()
         defer {
             signals?.cancel()
             timer?.cancel()
+            if let watchdog { watchdog.cancel() }
         }
         log.onTrouble = { [unowned self] in
             logger.error("ends and logs of runs wait for the database: \($0)")
@@ -226,11 +244,7 @@ public final class Daemon {
 
     private func received(_ signal: Int32) {
         switch signal {
-        case SIGHUP:
-            logger.info("SIGHUP: reading all configs and time zones anew")
-            zones.forgetAll()
-            changes.everything = true
-            readChanges()
+        case SIGHUP: reload()
         default:
             if stopping.isOpen {
                 cancelAll("the daemon was told twice to stop")
@@ -238,26 +252,6 @@ public final class Daemon {
                 stop()
             }
         }
-    }
-
-    // MARK: Status
-
-    /// Tells the service manager how we are, at most once a second.
-    func updateStatus() {
-        guard statusTimer == nil else { return }
-        statusTimer = EventLoop.shared.after(.seconds(1)) { [weak self] in
-            guard let self else { return }
-            statusTimer = nil
-            notifier.status(statusText)
-        }
-    }
-
-    var statusText: String {
-        guard !stopping.isOpen else { return "stopping, \(active.count + ready.count) runs left" }
-        if isStandingBy { return "standing by for the worker \(settings.name)" }
-        guard link != nil else { return "not connected to the database" }
-        let next = planner.nextFire.map { "next fire \($0.rfc3339)" } ?? "nothing scheduled"
-        return "\(planner.configCount) schedules, \(next), \(active.count) running"
     }
 
     /// FNV-1a of a name, in hexadecimal: a channel name has at most 63 bytes.
@@ -272,15 +266,10 @@ public final class Daemon {
 /// Takes log lines to the table from wherever they are written.
 // Unchecked: set once while the daemon is made, and called on the loop only.
 private final class LogSink: @unchecked Sendable {
-    let level: Logger.Level
     var target: (@LoopActor (Logger.Level, String) -> Void)?
 
-    init(level: Logger.Level) {
-        self.level = level
-    }
-
     func write(_ level: Logger.Level, _ text: String) {
-        guard level >= self.level, let target else { return }
+        guard let target else { return }
         LoopActor.assumeIsolated { target(level, text) }
     }
 }

@@ -112,6 +112,7 @@ extension Daemon {
                     return
                 }
                 logger.error("\(error.message); trying again")
+                if !hasServed { needLonger() }
             }
             if stopping.isOpen { return }
             // Jitter, so that many workers do not come back in the same instant.
@@ -220,8 +221,11 @@ extension Daemon {
     /// The whole way to serving: lock, LISTEN, then read everything, then trust notifications.
     private func connect() async throws(StartFailure) -> Link {
         let control: Connection
+        health.stepped(at: .now())
+        defer { health.stepped(at: .now()) }
         do throws(PostgresError) {
             control = try await openUnregistered("control")
+            health.stepped(at: .now())
         } catch {
             throw StartFailure(error, doing: "no connection to the database")
         }
@@ -363,6 +367,7 @@ extension Daemon {
         var last: Int64 = 0
         var touched = MonotonicInstant.now()
         while true {
+            health.stepped(at: .now())
             if MonotonicInstant.now().duration(since: touched) > Self.touchInterval {
                 touched = .now()
                 try await link.control.run(
@@ -427,6 +432,7 @@ extension Daemon {
         scheduleHeartbeat(link, after: .zero)
         if hasServed {
             logger.info("connected to the database again; \(planner.configCount) schedules")
+            reloaded()
         } else {
             hasServed = true
             logger.info("ready: \(planner.configCount) schedules")

@@ -62,6 +62,7 @@ extension Daemon {
             control.onNotification = { notification in
                 if notification.payload.hasPrefix("worker") { changed.open() }
             }
+            health.stepped(at: .now())
             if try await lockName(control, within: .zero) {
                 try await control.run(
                     Statements.unlockStandby, [settings.name], deadline: .seconds(10))

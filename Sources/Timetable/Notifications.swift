@@ -85,7 +85,10 @@ extension Daemon {
     func notified(_ notification: Notification) {
         switch notification.channel {
         case channel:
-            if link?.awaitedEcho == notification.payload { link?.awaitedEcho = nil }
+            if link?.awaitedEcho == notification.payload {
+                link?.awaitedEcho = nil
+                health.heard(at: .now())
+            }
         case "timetable_config":
             configsChanged(notification.payload)
         case "timetable_run":
@@ -200,6 +203,7 @@ extension Daemon {
                 handle(.requested(Self.requests(open)))
                 handle(.complete)
                 logger.debug("read all configs: \(planner.configCount) schedules")
+                reloaded()
                 updateStatus()
                 return
             }

@@ -103,7 +103,10 @@ extension Daemon {
         let timer = EventLoop.shared.after(settings.drainTimeout) { [weak self] in
             self?.cancelAll("the daemon stopped, and the run did not end in time")
         }
+        needLonger()
+        let extending = Repeating(every: .seconds(5)) { [weak self] in self?.needLonger() }
         await drained.waitUninterrupted()
+        extending.cancel()
         EventLoop.shared.cancelTimer(timer)
         logger.info("stopped")
         finish()

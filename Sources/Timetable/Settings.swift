@@ -29,12 +29,39 @@ public struct Settings: Sendable {
     public var runsPrograms = true
     /// Only programs in these folders or below are run; absolute, without links. Nil: all.
     public var programFolders: [String]?
+    /// The least level that is written to standard output or the journal.
+    public var logLevel: Logger.Level = .info
     /// The least level that is written to `timetable.log`.
     public var databaseLogLevel: Logger.Level = .info
+    public var logFormat = LogFormat.automatic
 
     public init(connection: ConnectionParameters, name: String) {
         self.connection = connection
         self.name = name
+    }
+
+    /// Takes what a running daemon can change; returns the names of options that are other now and
+    /// need a restart.
+    mutating func takeReloadable(of new: Settings) -> [String] {
+        var kept = new
+        kept.connection = connection
+        kept.embeddedDirectory = embeddedDirectory
+        kept.name = name
+        kept.waitsForDatabase = waitsForDatabase
+        kept.standsBy = standsBy
+        kept.sqlConnections = sqlConnections
+        kept.sqlIdleTimeout = sqlIdleTimeout
+        kept.logFormat = logFormat
+        defer { self = kept }
+        let others = [
+            ("the connection", connection != new.connection),
+            ("embedded", embeddedDirectory != new.embeddedDirectory), ("name", name != new.name),
+            ("standby", standsBy != new.standsBy),
+            ("sql-connections", sqlConnections != new.sqlConnections),
+            ("sql-idle-timeout", sqlIdleTimeout != new.sqlIdleTimeout),
+            ("log-format", logFormat != new.logFormat),
+        ]
+        return others.filter(\.1).map(\.0)
     }
 }
 

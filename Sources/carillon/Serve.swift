@@ -32,8 +32,26 @@ struct Serve: ParsableCommand {
         help: "Name of this worker, unique in its database (the host's name).")
     var name: String?
 
-    @Flag(name: .shortAndLong, help: "Say more: every task, every scheduled config.")
+    @Flag(name: .shortAndLong, help: "As --log-level debug: every task, every scheduled config.")
     var verbose = false
+
+    @Option(help: "Least level written to standard output or the journal.")
+    var logLevel = LogLevel.info
+
+    @Option(
+        help: """
+            auto: the journal under systemd, else console; console: lines for people; json: one object \
+            a line; journal.
+            """)
+    var logFormat = LineFormat.auto
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Read options from this file first: "name = value" lines, their long names without dashes. \
+            SIGHUP reads it again.
+            """, valueName: "file"))
+    var settings: String?
 
     @Flag(help: "Keep trying when the database can't be reached at start.")
     var wait = false
@@ -106,6 +124,9 @@ struct Serve: ParsableCommand {
             }
             guard !embedded.isEmpty else { throw ValidationError("--embedded needs a directory") }
         }
+        if let settings, !settings.hasPrefix("/") {
+            throw ValidationError("--settings needs an absolute path, not \"\(settings)\"")
+        }
         if let name, name.isEmpty || name.utf8.count > 200 {
             throw ValidationError("--name must have 1 to 200 bytes")
         }
@@ -118,13 +139,23 @@ struct Serve: ParsableCommand {
         Self.openStandardDescriptors()
         // The time zone of configs is the database's, not the one of whoever started the daemon.
         unsafe unsetenv("PGTZ")
-        if embedded != nil { ConnectionOptions.forgetVariables() }
-        let settings = self.settings
-        let level: Logger.Level = verbose ? .debug : .info
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let file = settings
+        let command: Serve
+        do throws(StartFailure) {
+            command = try Self.reading(file, then: arguments) ?? self
+        } catch {
+            complain(error.message)
+            throw ExitCode(error.reason.rawValue)
+        }
+        if command.embedded != nil { ConnectionOptions.forgetVariables() }
         ConnectionOptions.hidePassword()
         let code = EventLoop.shared.run {
             do throws(StartFailure) {
-                try await serve(Daemon(settings, level: level))
+                try await serve(
+                    Daemon(command.daemonSettings) { () throws(StartFailure) in
+                        try Self.reading(file, then: arguments)?.daemonSettings
+                    })
                 return 0
             } catch {
                 complain(error.message)
@@ -134,7 +165,21 @@ struct Serve: ParsableCommand {
         throw ExitCode(code)
     }
 
-    private var settings: Settings {
+    /// The command as the file of settings and, after it, the command line say; nil without a file.
+    private static func reading(
+        _ file: String?, then arguments: [String]
+    ) throws(StartFailure) -> Serve? {
+        guard let file else { return nil }
+        let own = arguments.first == "serve" ? arguments.dropFirst() : arguments[...]
+        let all = try SettingsFile.arguments(file) + own
+        do {
+            return try parse(all)
+        } catch {
+            throw StartFailure(.other, "the settings in \(file): \(message(for: error))")
+        }
+    }
+
+    private var daemonSettings: Settings {
         var settings = Settings(connection: connection.parameters, name: name ?? Self.hostName)
         settings.embeddedDirectory = embedded
         settings.waitsForDatabase = wait
@@ -147,7 +192,9 @@ struct Serve: ParsableCommand {
         settings.runsPrograms = !noPrograms
         settings.programFolders = programFolders.isEmpty ? nil : programFolders
         settings.acceptsNotifiedRuns = !noNotify
+        settings.logLevel = verbose ? .debug : logLevel.level
         settings.databaseLogLevel = databaseLogLevel.level
+        settings.logFormat = logFormat.format
         return settings
     }
 
@@ -177,6 +224,20 @@ enum LogLevel: String, CaseIterable, ExpressibleByArgument {
         case .info: .info
         case .notice: .notice
         case .error: .error
+        }
+    }
+}
+
+/// What lines look like, by the names of the command line.
+enum LineFormat: String, CaseIterable, ExpressibleByArgument {
+    case auto, console, json, journal
+
+    var format: LogFormat {
+        switch self {
+        case .auto: .automatic
+        case .console: .console
+        case .json: .json
+        case .journal: .journal
         }
     }
 }

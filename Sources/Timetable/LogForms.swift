@@ -1,0 +1,155 @@
+internal import Glibc
+internal import Logging
+internal import Reactor
+internal import Synchronization
+internal import Systemd
+internal import Timing
+
+/// One line, before it has a form.
+struct LogLine {
+    let level: Logger.Level
+    let worker: String
+    let message: String
+    /// Names as in the code: `run`, `config`.
+    let fields: [(name: String, value: String)]
+
+    /// The message with its fields.
+    var text: String {
+        fields.reduce(message) { "\($0) \($1.name)=\($1.value)" }
+    }
+}
+
+/// What a line looks like, and where it goes. Never waits for a reader.
+protocol LogForm: Sendable {
+    func write(_ line: LogLine)
+}
+
+/// The seed's form.
+struct ConsoleForm: LogForm {
+    func write(_ line: LogLine) {
+        let level = line.level.seedName
+        let padded = level + String(repeating: " ", count: max(0, 6 - level.count))
+        writeToOutput("[\(Self.localTime()) | \(line.worker) | \(padded)]:\t \(line.text)\n")
+    }
+
+    /// Local time with milliseconds, as in the seed's log.
+    private static func localTime() -> String {
+        let now = WallInstant.now().microseconds
+        var seconds = time_t(now / 1_000_000)
+        var parts = unsafe tm()
+        unsafe localtime_r(&seconds, &parts)
+        func digits(_ value: Int32, _ width: Int) -> String {
+            let text = String(value)
+            return String(repeating: "0", count: max(0, width - text.count)) + text
+        }
+        let date = unsafe [
+            digits(parts.tm_year + 1900, 4), digits(parts.tm_mon + 1, 2), digits(parts.tm_mday, 2),
+        ].joined(separator: "-")
+        let time = unsafe [
+            digits(parts.tm_hour, 2), digits(parts.tm_min, 2), digits(parts.tm_sec, 2),
+        ].joined(separator: ":")
+        return "\(date) \(time).\(digits(Int32(now % 1_000_000 / 1_000), 3))"
+    }
+}
+
+/// `{"time": …, "level": …, "worker": …, "message": …, "run": …}`
+struct JSONForm: LogForm {
+    func write(_ line: LogLine) {
+        let fields =
+            [
+                ("time", WallInstant.now().rfc3339), ("level", line.level.rawValue),
+                ("worker", line.worker), ("message", line.message),
+            ] + line.fields
+        let members = fields.map { "\($0.0.jsonQuoted): \($0.1.jsonQuoted)" }
+        writeToOutput("{\(members.joined(separator: ", "))}\n")
+    }
+}
+
+/// An entry of the journal, with a priority of syslog(3).
+struct JournalForm: LogForm {
+    private let journal: Journal
+    private let lost = Lost()
+
+    init(_ journal: Journal) {
+        self.journal = journal
+    }
+
+    func write(_ line: LogLine) {
+        var fields = [
+            (name: "MESSAGE", value: line.message), ("PRIORITY", line.level.priority),
+            ("SYSLOG_IDENTIFIER", "carillon"), ("CLIENT_NAME", line.worker),
+        ]
+        fields += line.fields.map { ($0.name.uppercased(), $0.value) }
+        let count = lost.count.withLock { $0 }
+        if count > 0 {
+            let sentence = "\(count) lines were lost: the journal did not take them"
+            guard
+                journal.send([
+                    ("MESSAGE", sentence), ("PRIORITY", "3"), ("SYSLOG_IDENTIFIER", "carillon"),
+                ])
+            else { return lost.count.withLock { $0 += 1 } }
+            lost.count.withLock { $0 -= count }
+        }
+        if !journal.send(fields) { lost.count.withLock { $0 += 1 } }
+    }
+
+    private final class Lost: Sendable {
+        let count = Mutex(0)
+    }
+}
+
+private func writeToOutput(_ line: String) {
+    var bytes = Array(line.utf8)[...]
+    while !bytes.isEmpty {
+        let count = unsafe bytes.withUnsafeBytes {
+            unsafe write(STDOUT_FILENO, $0.baseAddress, $0.count)
+        }
+        // Where nobody reads any more, there is nobody to tell.
+        guard count > 0 || errno == EINTR else { return }
+        bytes = bytes.dropFirst(max(0, count))
+    }
+}
+
+extension String {
+    /// RFC 8259: in quotes, with everything escaped that must be.
+    fileprivate var jsonQuoted: String {
+        var text = "\""
+        for scalar in unicodeScalars {
+            switch scalar {
+            case "\"": text += "\\\""
+            case "\\": text += "\\\\"
+            case "\n": text += "\\n"
+            case "\u{0}"..<"\u{20}":
+                let digits = String(scalar.value, radix: 16)
+                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        return text + "\""
+    }
+}
+
+extension Logger.Level {
+    /// The label of `timetable.log_type`.
+    var seedName: String {
+        switch self {
+        case .trace, .debug: "DEBUG"
+        case .info: "LOG"
+        case .notice: "NOTICE"
+        case .warning, .error: "ERROR"
+        case .critical: "PANIC"
+        }
+    }
+
+    /// syslog(3).
+    fileprivate var priority: String {
+        switch self {
+        case .trace, .debug: "7"
+        case .info: "6"
+        case .notice: "5"
+        case .warning: "4"
+        case .error: "3"
+        case .critical: "2"
+        }
+    }
+}
