@@ -21,13 +21,24 @@ public struct Journal: Sendable {
         self.init(socket: Self.defaultSocket)
     }
 
-    /// Nil when no socket can be made. Whether anybody listens at `path` shows with each line.
+    /// Nil when nobody listens at `path`.
     public init?(socket path: String) {
         let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        socket = Glibc.socket(AF_UNIX, type, 0)
-        guard socket >= 0, path.utf8.count < MemoryLayout.size(ofValue: sockaddr_un().sun_path)
-        else { return nil }
+        guard path.utf8.count < MemoryLayout.size(ofValue: sockaddr_un().sun_path) else {
+            return nil
+        }
         self.path = path
+        socket = Glibc.socket(AF_UNIX, type, 0)
+        // One that was connected would not find a journal that was started anew.
+        let probe = Glibc.socket(AF_UNIX, type, 0)
+        defer { close(probe) }
+        let isThere = unsafe withAddress { address, length in
+            unsafe connect(probe, address, length) == 0
+        }
+        guard socket >= 0, isThere else {
+            close(socket)
+            return nil
+        }
     }
 
     /// Sends one entry; false when it is lost. A value may hold anything, a name is upper case
@@ -53,20 +64,27 @@ public struct Journal: Sendable {
     }
 
     private func send(_ message: [UInt8]) -> Bool {
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+        let sent = unsafe withAddress { address, length in
+            unsafe sendto(socket, message, message.count, flags, address, length)
+        }
+        return sent == message.count
+    }
+
+    private func withAddress<Value>(
+        _ body: (UnsafePointer<sockaddr>, socklen_t) -> Value
+    ) -> Value {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         unsafe withUnsafeMutableBytes(of: &address.sun_path) {
             unsafe $0.copyBytes(from: path.utf8)
         }
         let length = MemoryLayout<sa_family_t>.size + path.utf8.count + 1
-        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
-        let sent = unsafe withUnsafePointer(to: &address) { address in
+        return unsafe withUnsafePointer(to: &address) { address in
             unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                unsafe sendto(
-                    socket, message, message.count, flags, address, socklen_t(length))
+                unsafe body(address, socklen_t(length))
             }
         }
-        return sent == message.count
     }
 
     private static func isOurs(_ stream: String, _ descriptor: Int32) -> Bool {

@@ -40,16 +40,16 @@ struct Serve: ParsableCommand {
 
     @Option(
         help: """
-            auto: the journal under systemd, else console; console: lines for people; json: one object \
-            a line; journal.
+            auto: the journal under systemd, else console; console: lines for people; json: \
+            one object a line; journal.
             """)
     var logFormat = LineFormat.auto
 
     @Option(
         help: ArgumentHelp(
             """
-            Read options from this file first: "name = value" lines, their long names without dashes. \
-            SIGHUP reads it again.
+            Read options from this file first: "name = value" lines, their long names without \
+            dashes. SIGHUP reads it again.
             """, valueName: "file"))
     var settings: String?
 

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// The service manager's end: a datagram socket at a path or an abstract name.
-private final class Receiver: Sendable {
+final class Receiver: Sendable {
     let name: String
     let socket: Int32
     private let folder: String?
@@ -34,8 +34,8 @@ private final class Receiver: Sendable {
     }
 
     /// The next datagram; nil when none is there.
-    func next() -> String? {
-        var bytes = [UInt8](repeating: 0, count: 65_536)
+    func next(bound: Int = 65_536) -> String? {
+        var bytes = [UInt8](repeating: 0, count: bound)
         let count = unsafe recv(socket, &bytes, bytes.count, Int32(MSG_DONTWAIT))
         return count < 0 ? nil : String(decoding: bytes[..<count], as: UTF8.self)
     }
@@ -53,6 +53,10 @@ struct NotifierTests {
         #expect(receiver.next() == "WATCHDOG=1")
         #expect(notifier.stopping())
         #expect(receiver.next() == "STOPPING=1")
+        #expect(notifier.extendTimeout(by: .milliseconds(1_500)))
+        #expect(receiver.next() == "EXTEND_TIMEOUT_USEC=1500000")
+        #expect(notifier.reloading())
+        #expect(receiver.next()?.hasPrefix("RELOADING=1\nMONOTONIC_USEC=") == true)
         #expect(receiver.next() == nil)
     }
 

@@ -48,7 +48,8 @@ struct SharesTests {
         try await second.waitFor(
             "t|t|t",
             """
-            SELECT count(*) FILTER (WHERE chain_name = 'often' AND r.client_name = 'worker001') > 20,
+            SELECT
+                count(*) FILTER (WHERE chain_name = 'often' AND r.client_name = 'worker001') > 20,
                 count(*) FILTER (WHERE chain_name = 'often' AND r.client_name = 'worker002') > 20,
                 count(*) FILTER (WHERE chain_name = 'bound') > 40
             FROM timetable.run_status r
