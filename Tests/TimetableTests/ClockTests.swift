@@ -129,13 +129,13 @@ struct ClockTests {
         let afterwards = "ONCE MISSED 13:00 2, ONCE CHAIN_DONE 15:00, SKIP MISSED 13:00 3"
         try await served.waitFor(afterwards, rows)
         try await waitForNextFire("16:00:00", served)
-        // Back again. What was fired at 15:00 is not fired when that comes once more; what only was
-        // missed is.
+        // Back again. What was fired at 15:00, or recorded as missed, is not fired when that comes
+        // once more; nothing waits for the old time either.
         try database.cluster.setClock(Self.instant("2026-06-01 14:59:57"))
         #expect(try await served.run(asking) == "CHAIN_DONE||")
-        try await served.waitFor(afterwards + ", SKIP CHAIN_DONE 15:00", rows)
+        try await waitForNextFire("15:00:00", served)
         try await waitForNextFire("16:00:00", served)
-        #expect(try await served.psql(rows) == afterwards + ", SKIP CHAIN_DONE 15:00")
+        #expect(try await served.psql(rows) == afterwards)
     }
 
     private func waitForNextFire(_ time: String, _ served: Served) async throws {
