@@ -39,8 +39,8 @@ extension Daemon {
         link.heldCount += 1
         _ = EventLoop.shared.after(delay) { [weak self, weak link] in
             guard let self, let link else { return }
-            // Another link looks at all that is late.
-            if self.link === link { claim(sorted: fires) }
+            // Another link looks at all that is late; when we stop, the others do.
+            if self.link === link, !stopping.isOpen { claim(sorted: fires) }
             link.heldCount -= 1
         }
     }
