@@ -80,6 +80,24 @@ BEGIN
     RETURN restricts OR is_exclusive;
 END $$;
 
+-- Raises unless the session's statement before this one happened: they are numbered from 1. What is
+-- already on its way behind a claim that was refused must not happen, since after a later claim
+-- nobody looks for an earlier fire. NULL: in any order.
+CREATE FUNCTION timetable.keep_order(number bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF number IS NULL THEN
+        RETURN;
+    END IF;
+    IF coalesce(nullif(current_setting('timetable.claims', true), ''), '0')::bigint <> number - 1
+    THEN
+        RAISE EXCEPTION 'what was to happen before was refused'
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    -- Undone with the statement.
+    PERFORM set_config('timetable.claims', number::text, false);
+END $$;
+
 -- Claims fires for a worker: config, instant, and the scheduled_since of the schedule by which it is
 -- due, both in microseconds since 1970. A config only once in a call, since its runs are counted
 -- before any of them begins.
@@ -87,7 +105,7 @@ END $$;
 -- that resumes it; TAKEN, another's; EARLY, the instant lies ahead of the database's clock; GONE,
 -- no such live config for this worker, or with another schedule by now.
 CREATE FUNCTION timetable.claim_fires(
-    configs bigint[], fires bigint[], sinces bigint[], worker text,
+    configs bigint[], fires bigint[], sinces bigint[], worker text, number bigint DEFAULT NULL,
     OUT config bigint, OUT fire bigint, OUT outcome text, OUT run bigint, OUT clock bigint
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -95,6 +113,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     since bigint;
 BEGIN
+    PERFORM timetable.keep_order(number);
     -- A statement of its own: later snapshots are younger than the locks.
     IF NOT timetable.lock_claim(configs) THEN
         RETURN QUERY SELECT * FROM timetable.claim_judged(configs, fires, sinces, NULL, worker);
@@ -200,7 +219,8 @@ END $$;
 -- decided by the version of its schedule that since tells. What other workers claimed or recorded of
 -- them in the meantime, late as they were, is left out: they account for all up to there.
 CREATE FUNCTION timetable.record_missed(
-    configs bigint[], firsts bigint[], lasts bigint[], counts bigint[], sinces bigint[], worker text
+    configs bigint[], firsts bigint[], lasts bigint[], counts bigint[], sinces bigint[], worker text,
+    number bigint DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -210,6 +230,7 @@ DECLARE
     passed bigint;
     later timestamptz;
 BEGIN
+    PERFORM timetable.keep_order(number);
     -- Not beside a claim of one of these.
     PERFORM timetable.lock_claim(configs);
     FOR missed IN

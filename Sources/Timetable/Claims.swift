@@ -16,32 +16,33 @@ extension Daemon {
     static let batchSize = 250
     static let claimDeadline: Duration = .seconds(30)
 
-    /// Claims fires: our share at once, what others may have first a little later.
+    /// Claims fires: our share at once, what others may have first a little later. Those of one
+    /// config in their order.
     func claim(_ fires: [Fire]) {
-        guard shares.hasPeers else { return claim(sorted: fires.sorted()) }
-        var ours: [Fire] = []
-        var theirs: [Fire] = []
-        for fire in fires.sorted() {
-            if shares.isOurs(fire) || planner.isBound(fire.config) {
-                ours.append(fire)
-            } else {
-                theirs.append(fire)
-            }
-        }
+        guard let link else { return }  // connecting looks at what is late
+        guard shares.hasPeers || !link.held.isEmpty else { return claim(sorted: fires.sorted()) }
+        // The next of its config is due: no more time to wait.
+        claim(sorted: fires.compactMap { link.held.removeValue(forKey: $0.config) }.sorted())
         let isBusy = !ready.isEmpty
-        claim(sorted: ours, after: isBusy ? Shares.headStartOverBusy : .zero)
-        claim(sorted: theirs, after: isBusy ? Shares.headStartOverBusy : Shares.headStart)
+        var ours: [Fire] = []
+        var later: [Fire] = []
+        for fire in fires.sorted() {
+            let isOurs = shares.isOurs(fire) || planner.isBound(fire.config)
+            if isOurs, !isBusy { ours.append(fire) } else { later.append(fire) }
+        }
+        claim(sorted: ours)
+        hold(later, for: isBusy ? Shares.headStartOverBusy : Shares.headStart, link)
     }
 
-    private func claim(sorted fires: [Fire], after delay: Duration) {
-        guard let link, !fires.isEmpty else { return }  // connecting looks at what is late
-        guard delay > .zero else { return claim(sorted: fires) }
-        link.heldCount += 1
+    private func hold(_ fires: [Fire], for delay: Duration, _ link: Link) {
+        guard !fires.isEmpty else { return }
+        for fire in fires { link.held[fire.config] = fire }
         _ = EventLoop.shared.after(delay) { [weak self, weak link] in
-            guard let self, let link else { return }
-            // Another link looks at all that is late; when we stop, the others do.
-            if self.link === link, !stopping.isOpen { claim(sorted: fires) }
-            link.heldCount -= 1
+            guard let self, let link, self.link === link else { return }
+            let due = fires.filter { link.held[$0.config] == $0 }
+            for fire in due { link.held[fire.config] = nil }
+            // When we stop, the others have them.
+            if !stopping.isOpen { claim(sorted: due) }
         }
     }
 
@@ -63,6 +64,7 @@ extension Daemon {
                     [
                         configs, batch.map(\.instant.microseconds).arrayLiteral,
                         batch.map { Self.microseconds($0.since) }.arrayLiteral, settings.name,
+                        link.nextNumber(),
                     ]),
                 Command(Statements.claimedWork, [settings.name, configs]),
             ], deadline: Self.claimDeadline

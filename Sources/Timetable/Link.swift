@@ -47,8 +47,10 @@ final class Link {
 
     /// Claims, records and look-ups that are under way.
     private var underWay = 0
-    /// Claims that others may make first.
-    var heldCount = 0
+    /// Claims and records so far: each happens only after the one before it.
+    private var number = 0
+    /// Fires that others may claim first, by config.
+    var held: [Int64: Fire] = [:]
     /// Told when one has been answered.
     var onAnswer: (@LoopActor () -> Void)?
 
@@ -70,10 +72,16 @@ final class Link {
         }
     }
 
+    /// The number of the next claim or record, in the order in which they are sent.
+    func nextNumber() -> String {
+        number += 1
+        return String(number)
+    }
+
     /// Up to where all that was due was claimed for sure, after a restart also: nil while some of
     /// it is under way. Instants before the year 1 count as nil.
     func settled(_ givenOutThrough: WallInstant?) -> WallInstant? {
-        guard underWay == 0, heldCount == 0, let givenOutThrough,
+        guard underWay == 0, held.isEmpty, let givenOutThrough,
             givenOutThrough != .distantPast
         else {
             return nil

@@ -49,7 +49,7 @@ extension Daemon {
                     part.map { Int64($0.count) }.arrayLiteral,
                     part.map { fires in
                         planner.scheduledSince(of: fires.config).flatMap(Self.microseconds)
-                    }.arrayLiteral, settings.name,
+                    }.arrayLiteral, settings.name, link.nextNumber(),
                 ])
             link.ask([command], deadline: Self.claimDeadline) { [weak self] outcome in
                 _ = self?.answer(outcome, of: "missed fires", link)

@@ -318,7 +318,8 @@ enum Statements {
         "record_missed",
         """
         SELECT timetable.record_missed(
-            $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6)
+            $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6,
+            $7::bigint)
         """)
 
     // MARK: Runs
@@ -327,7 +328,8 @@ enum Statements {
         "claim_fires",
         """
         SELECT config, fire, outcome, run, clock
-        FROM timetable.claim_fires($1::bigint[], $2::bigint[], $3::bigint[], $4)
+        FROM timetable.claim_fires(
+            $1::bigint[], $2::bigint[], $3::bigint[], $4, $5::bigint)
         """)
     static let claimRequests = Statement(
         "claim_requests",
