@@ -18,10 +18,15 @@ struct StepTests {
         for step in 1...Self.steps {
             let cuts = proxy.cuts
             proxy.cut(fault, at: step)
-            try await eventually("the connection is cut at \(fault) \(step)") {
-                proxy.cuts > cuts
+            do {
+                try await eventually("the connection is cut at \(fault) \(step)") {
+                    proxy.cuts > cuts
+                }
+                try await scenario.recovery(1, "after \(fault) \(step) was cut")
+            } catch {
+                let said = served.daemon.lines.suffix(40).map(\.text).joined(separator: "\n")
+                throw NotReached("\(error)\nThe daemon said:\n\(said)")
             }
-            try await scenario.recovery(1, "after \(fault) \(step) was cut")
         }
         try await scenario.audit([served.daemon])
     }

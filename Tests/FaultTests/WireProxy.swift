@@ -95,6 +95,7 @@ final class WireProxy: Sendable {
     private func accepted(_ listener: Int32) -> Pair? {
         let client = accept(listener, nil, nil)
         guard client >= 0 else { return nil }
+        _ = fcntl(client, F_SETFD, FD_CLOEXEC)
         let upstream = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard unsafe withSocketAddress(server, { unsafe connect(upstream, $0, $1) }) == 0 else {
             close(client)
@@ -151,9 +152,12 @@ private struct Pair {
     var questions = Messages(hasType: false)
     var answers = Messages(hasType: true)
 
+    /// At once, also where a program that was just being started holds a copy.
     func close() {
-        Glibc.close(client)
-        Glibc.close(server)
+        for end in [client, server] {
+            shutdown(end, Int32(SHUT_RDWR))
+            Glibc.close(end)
+        }
     }
 }
 
