@@ -191,7 +191,10 @@ struct NotificationFaultTests {
                 !$0.text.contains("DEBUG")
             }
             print(
-                "\(channel): sent in \(sent), over in \(ContinuousClock.now - began), \(said.count) lines"
+                """
+                \(channel): sent in \(sent), over in \(ContinuousClock.now - began), \
+                \(said.count) lines
+                """
             )
             #expect(said.count < 30, "\(said.suffix(5).map(\.text))")
         }
