@@ -225,6 +225,8 @@ public import Reactor
         }
         deliverNotifications()
         deliverNotices()
+        // Said to nobody in particular: it ends, and answers nothing that is asked from now on.
+        if let fatal, isIdle { lose(fatal) }
     }
 
     func flush() {
@@ -236,6 +238,7 @@ public import Reactor
         case 1: registration?.wait(for: readingInterest.union(.writable))
         default:
             // What the server said before it closed tells why.
+            noteLoss()
             consume()
             if ended == nil { lose(unsafe .from(connection: connection)) }
         }
@@ -298,10 +301,13 @@ public import Reactor
     }
 
     func failure(of rows: Rows) -> PostgresError {
-        guard rows.endsSession else { return rows.failure }
-        let failure = rows.failure.asEnd
-        fatal = failure
-        return failure
+        let failure = rows.failure
+        // Libpq only knows that the connection is gone; the server may have said why before.
+        if failure.sqlstate == nil, let fatal { return fatal }
+        guard rows.endsSession else { return failure }
+        let end = failure.asEnd
+        fatal = end
+        return end
     }
 
     private func finishFirst() {

@@ -45,6 +45,55 @@ struct EndingTests {
         }
     }
 
+    /// What is asked of a server process that has ended, and said why, before we looked.
+    enum Question: CaseIterable {
+        case batch, largeBatch, script, copy
+    }
+
+    @Test(arguments: Question.allCases) func whatItSaidBeforeWeAskedIsTheReason(
+        question: Question
+    ) async throws {
+        try await withSession { session, database in
+            // Blocks the loop, so that what comes is not read before the next question is sent.
+            let blocking: (String) throws -> String = { try database.psql($0) }
+            let ended = try blocking("SELECT pg_terminate_backend(\(session.backend), 10000)")
+            #expect(ended == "t")
+            let error: PostgresError? =
+                switch question {
+                case .batch: await session.failure("SELECT 1")
+                case .largeBatch:
+                    await session.failure(
+                        "SELECT 1", "SELECT '\(String(repeating: "x", count: 1_000_000))'")
+                case .script: await session.scriptFailure("SELECT 1; SELECT 2")
+                case .copy: await session.copyInFailure("COPY t FROM STDIN", [])
+                }
+            #expect(error?.sqlstate == "57P01", "\(String(describing: error))")
+            #expect(session.ended?.sqlstate == "57P01")
+        }
+    }
+
+    /// The server process has said why it ends, and takes its time to go: what is asked meanwhile
+    /// gets no answer, and the reason.
+    @Test func whatIsAskedOfAProcessThatIsEndingFailsWithTheReason() async throws {
+        try await withSession { session, database in
+            let other = try await database.open()
+            let heard = Gate()
+            session.onNotice = { severity, _ in if severity == "FATAL" { heard.open() } }
+            // Dropped at its end, after its last words.
+            try await session.ask(
+                """
+                DO $$ BEGIN FOR n IN 1..2000 LOOP
+                    EXECUTE 'CREATE TEMPORARY TABLE t' || n || ' (x int)';
+                END LOOP; END $$
+                """)
+            try await other.ask("SELECT pg_terminate_backend(\(session.backend))")
+            await heard.wait(atMost: .seconds(30))
+            #expect(await session.failure("SELECT 1")?.sqlstate == "57P01")
+            #expect(session.ended?.sqlstate == "57P01")
+            other.close()
+        }
+    }
+
     /// How the server process is at the moment of its end.
     enum Moment: CaseIterable {
         case idle, inFlight, inScript, inTransaction
