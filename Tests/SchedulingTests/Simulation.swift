@@ -292,11 +292,11 @@ extension Simulation {
     /// A config, and rather one that fires just now.
     fileprivate func target() -> Int64? {
         let ids = database.ids
+        let recent = now - 300_000...now + 300_000
         let firing = ids.filter { id in
             daemons.contains { daemon in
-                daemon.planner.nextFire(of: id).map { abs($0.microseconds - now) < 300_000 }
-                    ?? false
-            } || database.lastClaim(id).map { abs($0 - now) < 300_000 } ?? false
+                daemon.planner.nextFire(of: id).map { recent.contains($0.microseconds) } ?? false
+            } || database.lastClaim(id).map(recent.contains) ?? false
         }
         return chance(1, of: 2) && !firing.isEmpty
             ? firing.randomElement(using: &generator) : ids.randomElement(using: &generator)

@@ -139,7 +139,9 @@ final class SimulatedDatabase {
                 config.scheduledSince == since
             else { return (.gone, nil) }
             guard fire <= clock else { return (.early, nil) }
-            guard byFire[id]?[fire] == nil else { return (.taken, nil) }
+            guard byFire[id]?[fire] == nil, (accounted(id, through: fire) ?? .min) < fire else {
+                return (.taken, nil)
+            }
             let isFull = underWay(id) >= config.maxInstances ?? 16
             let run = insert(config, fire, nil, isFull ? .skipped : .started, worker)
             return (isFull ? .skipped : .started, run)
@@ -246,11 +248,28 @@ final class SimulatedDatabase {
         _ id: Int64, first: Int64, last: Int64, count: Int, since: Int64?, by worker: Int
     ) {
         guard let config = configs[id], config.live, config.worker ?? worker == worker,
-            config.scheduledSince == since, byFire[id]?[first] == nil
+            config.scheduledSince == since
         else { return }
+        var first = first
+        var count = count
+        // What others claimed or recorded late meanwhile is left out.
+        if let accounted = accounted(id, through: last), accounted >= first {
+            let left = config.rule.fires(of: id, after: accounted, through: last)
+            guard let next = left.first else { return }
+            count -= config.rule.fires(of: id, after: first - 1, through: accounted).count
+            first = next
+        }
         let run = insert(config, first, nil, .missed, worker)
         runs[run].missedUntil = last
         runs[run].missedCount = count
+    }
+
+    /// Up to where all is accounted for that lies before or at an instant.
+    private func accounted(_ config: Int64, through instant: Int64) -> Int64? {
+        guard let rows = byFire[config], let last = rows.keys.filter({ $0 <= instant }).max(),
+            let run = rows[last]
+        else { return nil }
+        return max(last, runs[run].missedUntil ?? last)
     }
 }
 
