@@ -16,6 +16,13 @@ final class ChainDatabase {
 
     var isOwn: Bool { connectString == nil }
     var isInTransaction: Bool { session?.isInTransaction ?? false }
+    /// Whether a transaction is open, or was when the session ended.
+    private(set) var holdsWork = false
+
+    /// After each statement: a session that has ended does not tell any more.
+    func noteTransaction() {
+        if let session, session.ended == nil { holdsWork = session.isInTransaction }
+    }
 
     fileprivate init(_ connectString: String?, _ pool: SessionPool, sessions: Int) {
         self.connectString = connectString
@@ -111,6 +118,12 @@ extension ChainRunner {
     /// After the last element: commits what is open, our own last, with the end of the run.
     func commitAll() async throws(TaskFailure) {
         guard !isRecorded else { return }
+        for database in databases where database.holdsWork {
+            // Nobody else would notice: nothing more is asked of that session.
+            try await commit(database) { session throws(PostgresError) in
+                if let ended = session.ended { throw ended }
+            }
+        }
         let open = databases.filter(\.isInTransaction)
         guard !open.isEmpty else { return }
         let own = open.first(where: \.isOwn)

@@ -69,11 +69,14 @@ extension ChainRunner {
         let before = opening(element, session)
         let endsRun =
             isFinal && database.isOwn && !element.ignoreError
-            && !databases.contains { !$0.isOwn && $0.isInTransaction }
+            && !databases.contains { !$0.isOwn && $0.holdsWork }
         let after = endsRun ? ending : closing(element)
         database.lastElement = element
         try begin(session, &execution)
-        defer { stopCurrent = nil }
+        defer {
+            stopCurrent = nil
+            database.noteTransaction()
+        }
         do throws(PostgresError) {
             let rows = try await session.run(before + [command] + after)
             execution.output = ResultText.render(Array(rows.dropFirst(before.count).prefix(1)))
@@ -92,7 +95,10 @@ extension ChainRunner {
         let session = try await session(in: database)
         database.lastElement = element
         try begin(session, &execution)
-        defer { stopCurrent = nil }
+        defer {
+            stopCurrent = nil
+            database.noteTransaction()
+        }
         do throws(PostgresError) {
             if shape.controlsTransaction {
                 if shape.commitsTransaction { try await holdRun(database, session) }

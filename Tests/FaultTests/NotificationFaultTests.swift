@@ -46,7 +46,11 @@ struct NotificationFaultTests {
                     LOOP
                         SELECT run_status INTO sleeper FROM timetable.run_status
                         WHERE run_request = request AND execution_status = 'STARTED';
-                        EXIT WHEN FOUND;
+                        -- Until it has begun, it may be given back and claimed anew.
+                        EXIT WHEN FOUND AND EXISTS (
+                            SELECT FROM pg_stat_activity
+                            WHERE datname = current_database() AND state = 'active'
+                                AND query LIKE 'SELECT pg_sleep(600)%');
                         PERFORM pg_sleep(0.005);
                         COMMIT;
                     END LOOP;

@@ -71,6 +71,44 @@ struct FaultTests {
         #expect(try await served.run(next) == "CHAIN_DONE||")
     }
 
+    /// What a chain did before is gone with its session, also when nothing more is asked of that.
+    @Test(arguments: ["here", "elsewhere", "ignored"])
+    func aSessionThatIsLostUnderAProgramFailsTheRun(place: String) async throws {
+        let served = try await Served.fresh("fault")
+        try await served.psql("CREATE TABLE t (x integer)")
+        let config = try await served.addConfig(
+            "outlived",
+            [
+                ("SQL", "INSERT INTO t VALUES (1)"),
+                place == "ignored" ? ("SQL", "SELECT pg_sleep(60)") : ("BUILTIN", "Sleep"),
+            ])
+        try await served.psql(
+            """
+            INSERT INTO timetable.database_connection (connect_string)
+            VALUES ('\(served.database.connectionString)');
+            UPDATE timetable.task_chain
+            SET database_connection = CASE WHEN '\(place)' = 'elsewhere' AND parent_id IS NULL
+                    THEN 1 END,
+                ignore_error = '\(place)' = 'ignored' AND parent_id IS NOT NULL;
+            INSERT INTO timetable.chain_execution_parameters
+            SELECT \(config), chain_id, 1, '2' FROM timetable.task_chain
+            WHERE parent_id IS NOT NULL AND '\(place)' <> 'ignored';
+            """)
+        let request = try await served.psql("SELECT timetable.run(\(config))")
+        try await eventually("its session is ended") {
+            try await served.psql(
+                """
+                SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name LIKE '% run'
+                    AND CASE '\(place)' WHEN 'ignored' THEN query = 'SELECT pg_sleep(60)'
+                        ELSE state = 'idle in transaction' END
+                """) == "1"
+        }
+        let end = try await served.end(ofRequest: request)
+        #expect(end.hasPrefix("CHAIN_FAILED|terminating connection"), "\(end)")
+        #expect(try await served.psql("SELECT count(*) FROM t") == "0")
+    }
+
     /// Claims that were committed and their answers lost with the connection, `age` minutes ago:
     /// nobody would look for those fires again, since they, or later ones, were claimed.
     @Test(arguments: [
