@@ -96,7 +96,8 @@ public final class Daemon {
         self.settings = settings
         rereadSettings = reread
         shares = Shares(own: settings.name)
-        channel = "timetable_worker_" + Self.fingerprint(settings.name)
+        // In hexadecimal: a channel name has at most 63 bytes.
+        channel = "timetable_worker_" + String(settings.name.nameHash, radix: 16)
         let levels = LogLevels(console: settings.logLevel, database: settings.databaseLogLevel)
         self.levels = levels
         let sink = LogSink()
@@ -125,7 +126,7 @@ public final class Daemon {
         defer {
             signals?.cancel()
             timer?.cancel()
-            if let watchdog { watchdog.cancel() }
+            watchdog?.cancel()
         }
         log.onTrouble = { [unowned self] in
             logger.error("ends and logs of runs wait for the database: \($0)")
@@ -252,14 +253,6 @@ public final class Daemon {
                 stop()
             }
         }
-    }
-
-    /// FNV-1a of a name, in hexadecimal: a channel name has at most 63 bytes.
-    private static func fingerprint(_ name: String) -> String {
-        let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { hash, byte in
-            (hash ^ UInt64(byte)) &* 0x100_0000_01b3
-        }
-        return String(hash, radix: 16)
     }
 }
 

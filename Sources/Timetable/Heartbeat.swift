@@ -84,7 +84,7 @@ extension Daemon {
         for peer in link.peers.look(peers, at: .sinceBoot()) where !stopping.isOpen {
             guard burials.insert(peer.name).inserted else { continue }
             start {
-                _ = await self.bury(peer, by: link.claims)
+                await self.bury(peer, by: link.claims)
                 self.burials.remove(peer.name)
             }
         }
@@ -102,8 +102,8 @@ extension Daemon {
         return gate
     }
 
-    /// Declares a worker dead; false when it is not, or when that can't be done now.
-    func bury(_ peer: Peer, by session: Connection) async -> Bool {
+    /// Declares a worker dead, unless it came back or another was faster.
+    func bury(_ peer: Peer, by session: Connection) async {
         let deadline = MonotonicInstant.now().advanced(by: Self.burialPatience)
         do throws(PostgresError) {
             while true {
@@ -116,17 +116,13 @@ extension Daemon {
                         throw PostgresError(.timedOut, "its sessions do not end")
                     }
                     try? await EventLoop.shared.sleep(for: .milliseconds(20))
-                case "DEAD":
-                    report(dead: peer, rows)
-                    return true
-                default:
-                    return false
+                case "DEAD": return report(dead: peer, rows)
+                default: return
                 }
             }
         } catch {
             logger.error(
                 "worker \"\(peer.name)\" gives no sign, and can't be declared dead: \(error)")
-            return false
         }
     }
 

@@ -188,7 +188,10 @@ extension Daemon {
             observeClock(
                 try await control.run(Statements.clock, deadline: .seconds(10)), column: 0,
                 sent: sent)
-            try await readEverything(link, since: gapStart)
+            // LISTEN stands: from here on no change can be missed.
+            changes = PendingChanges()
+            handle(.connected(gapStart: gapStart))
+            try await readEverything(link)
             return link
         } catch {
             throw StartFailure(error, doing: "the schedules can't be read")

@@ -72,7 +72,7 @@ extension Daemon {
             let rows = try await control.run(
                 Statements.namesake, [settings.name], deadline: .seconds(10))
             for peer in peers.look(Peer.read(rows, column: 0), at: .sinceBoot()) {
-                _ = await bury(peer, by: control)
+                await bury(peer, by: control)
             }
             if let error = control.ended { throw error }
             await wait(for: changed, atMost: Self.standbyInterval)

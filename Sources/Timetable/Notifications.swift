@@ -190,17 +190,12 @@ extension Daemon {
             if changes.allRequests {
                 changes.allRequests = false
                 changes.requests = []
-                let open = try await link.control.run(
-                    Statements.openRequests, deadline: .seconds(60))
-                handle(.requested(Self.requests(open)))
+                try await readOpenRequests(link)
             }
             guard changes.hasConfigs else { return }
             guard let ids = changes.takeConfigs() else {
                 handle(.rereading)
-                try await readAllConfigs(link)
-                let open = try await link.control.run(
-                    Statements.openRequests, deadline: .seconds(60))
-                handle(.requested(Self.requests(open)))
+                try await readEverything(link)
                 handle(.complete)
                 logger.debug("read all configs: \(planner.configCount) schedules")
                 reloaded()

@@ -10,20 +10,20 @@ extension Daemon {
     /// While all is read no heartbeat tells the peers that we live.
     private static let touchInterval: Duration = .seconds(2)
 
-    /// LISTEN stands: from here on no change can be missed.
-    func readEverything(
-        _ link: Link, since gapStart: WallInstant
-    ) async throws(PostgresError) {
-        changes = PendingChanges()
-        handle(.connected(gapStart: gapStart))
+    /// Reads all that may have to run: configs and open requests.
+    func readEverything(_ link: Link) async throws(PostgresError) {
         try await readAllConfigs(link)
+        try await readOpenRequests(link)
+    }
+
+    func readOpenRequests(_ link: Link) async throws(PostgresError) {
         let open = try await link.control.run(
             Statements.openRequests, deadline: Self.readDeadline)
         handle(.requested(Self.requests(open)))
     }
 
     /// Reads all configs, page by page, so that a million rows are never in memory at once.
-    func readAllConfigs(_ link: Link) async throws(PostgresError) {
+    private func readAllConfigs(_ link: Link) async throws(PostgresError) {
         let reader = ConfigReader(zones: zones, defaultZone: link.defaultZone)
         var last: Int64 = 0
         var touched = MonotonicInstant.now()

@@ -16,8 +16,8 @@ struct Shares {
     private let peers: [UInt64]
 
     init(own: String, peers: [String] = []) {
-        self.own = Self.hash(own)
-        self.peers = peers.map(Self.hash)
+        self.own = own.nameHash
+        self.peers = peers.map(\.nameHash)
     }
 
     var hasPeers: Bool { !peers.isEmpty }
@@ -32,16 +32,18 @@ struct Shares {
         return peers.allSatisfy { Self.mix($0 ^ key) <= score }
     }
 
-    /// FNV-1a.
-    private static func hash(_ name: String) -> UInt64 {
-        name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    }
-
     /// The finalizer of MurmurHash3: every bit of the input changes half of the output's.
     private static func mix(_ value: UInt64) -> UInt64 {
         var value = value
         value = (value ^ (value >> 33)) &* 0xff51_afd7_ed55_8ccd
         value = (value ^ (value >> 33)) &* 0xc4ce_b9fe_1a85_ec53
         return value ^ (value >> 33)
+    }
+}
+
+extension String {
+    /// FNV-1a: the same on every host, as a worker's channel and its share of the fires have to be.
+    var nameHash: UInt64 {
+        utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 }
