@@ -64,7 +64,7 @@ let package = Package(
                 .embedInCode("50_notify.sql"), .embedInCode("55_secrets.sql"),
                 .embedInCode("60_claims.sql"), .embedInCode("65_ends.sql"),
                 .embedInCode("66_workers.sql"), .embedInCode("70_functions.sql"),
-                .embedInCode("90_built_ins.sql"),
+                .embedInCode("90_built_ins.sql"), .embedInCode("upgrade_4.sql"),
             ],
             swiftSettings: settings),
 

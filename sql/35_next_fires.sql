@@ -8,7 +8,7 @@
 -- on another host, an older tzdata on one side makes the two differ, for times that it changed.
 
 -- FireRule's range, and a bit: 0001-01-01 to 9999-12-31 lie well within, infinity beyond.
-CREATE FUNCTION timetable.microseconds(instant timestamptz) RETURNS bigint
+CREATE OR REPLACE FUNCTION timetable.microseconds(instant timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -18,7 +18,7 @@ AS $$
         ELSE (extract(epoch FROM instant) * 1000000)::bigint END
 $$;
 
-CREATE FUNCTION timetable.instant(microseconds bigint) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION timetable.instant(microseconds bigint) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -28,7 +28,7 @@ AS $$
 $$;
 
 -- StableHash.mix: splitmix64 over two words. Sums and products modulo 2^64 go through numeric.
-CREATE FUNCTION timetable.stable_hash(first bigint, second bigint) RETURNS numeric
+CREATE OR REPLACE FUNCTION timetable.stable_hash(first bigint, second bigint) RETURNS numeric
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -55,15 +55,8 @@ END
 $$;
 
 -- CronExpression: what the six fields name, as bit sets; bit n is the value n, Sunday is 0.
-CREATE TYPE timetable.cron_sets AS (
-    seconds bigint, minutes bigint, hours bigint, days bigint, months bigint, weekdays bigint,
-    -- L-n: bit n; nW: bit n; d#n: bit 7 × (n − 1) + d; dL: bit 35 + d.
-    last_days bigint, nearest_workdays bigint, nth_weekdays bigint,
-    last_workday boolean, special_days boolean, both_days boolean, real_time boolean
-);
-
 -- Reads a cron expression that schedule_error accepts; the config's id decides H.
-CREATE FUNCTION timetable.cron_sets(schedule text, config bigint) RETURNS timetable.cron_sets
+CREATE OR REPLACE FUNCTION timetable.cron_sets(schedule text, config bigint) RETURNS timetable.cron_sets
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -130,7 +123,7 @@ END
 $$;
 
 -- CronExpression.matchingDays: the days of a month as bits 1 to 31.
-CREATE FUNCTION timetable.matching_days(
+CREATE OR REPLACE FUNCTION timetable.matching_days(
     c timetable.cron_sets, length integer, first_weekday integer
 ) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
@@ -179,7 +172,7 @@ END
 $$;
 
 -- The lowest bit of a set at or above a place; 64 when there is none.
-CREATE FUNCTION timetable.lowest_bit(bits bigint, place integer) RETURNS integer
+CREATE OR REPLACE FUNCTION timetable.lowest_bit(bits bigint, place integer) RETURNS integer
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -193,7 +186,7 @@ $$;
 
 -- CronExpression.nextLocal: the first matching local time at or after `start`, in seconds since
 -- 1970 on a clock without changes, or NULL past the year 9999.
-CREATE FUNCTION timetable.cron_next_local(c timetable.cron_sets, start bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION timetable.cron_next_local(c timetable.cron_sets, start bigint) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -277,7 +270,7 @@ $$;
 -- The server has no list of changes, so its clock is looked at every six hours, and halved between:
 -- no zone has ever changed twice within days. By the setting TimeZone and not AT TIME ZONE, which
 -- takes CET or EST for an abbreviation without daylight time.
-CREATE FUNCTION timetable.zone_segments(
+CREATE OR REPLACE FUNCTION timetable.zone_segments(
     low bigint, high bigint, OUT starts bigint[], OUT offsets bigint[]
 )
 LANGUAGE plpgsql STABLE STRICT
@@ -318,7 +311,7 @@ $$;
 --
 -- Windows of some days are walked segment by segment; where nothing matches for longer, the next
 -- window is where the next match is. Offsets differ by at most 51 hours: three days cover them.
-CREATE FUNCTION timetable.cron_next(
+CREATE OR REPLACE FUNCTION timetable.cron_next(
     c timetable.cron_sets, second bigint, runs_after_gap boolean, repeats boolean
 ) RETURNS bigint
 LANGUAGE plpgsql STABLE STRICT
@@ -372,7 +365,7 @@ END
 $$;
 
 -- AtTime.instant: when the session's clock first shows a local time. Both in microseconds.
-CREATE FUNCTION timetable.instant_of_local(microseconds bigint, runs_after_gap boolean)
+CREATE OR REPLACE FUNCTION timetable.instant_of_local(microseconds bigint, runs_after_gap boolean)
 RETURNS bigint
 LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -401,20 +394,7 @@ END
 $$;
 
 -- FireRule: everything that decides when one config fires by the clock, read.
-CREATE TYPE timetable.fire_rule AS (
-    config bigint,
-    -- One of the three, or none for what the clock does not decide.
-    cron timetable.cron_sets,
-    every bigint,
-    at bigint,
-    -- The text of @at named no offset.
-    at_is_local boolean,
-    runs_after_gap boolean, repeats boolean,
-    -- Microseconds; those of starts_at are NULL for -infinity.
-    starts bigint, ends bigint, jitter bigint
-);
-
-CREATE FUNCTION timetable.fire_rule(
+CREATE OR REPLACE FUNCTION timetable.fire_rule(
     schedule text, config bigint, starts_at timestamptz, ends_at timestamptz, jitter interval,
     on_gap text, on_repeat text
 ) RETURNS timetable.fire_rule
@@ -461,7 +441,7 @@ END
 $$;
 
 -- FireRule.nominal: the first planned time strictly after `instant`, jitter left out.
-CREATE FUNCTION timetable.planned_fire(rule timetable.fire_rule, instant bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION timetable.planned_fire(rule timetable.fire_rule, instant bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -490,7 +470,7 @@ END
 $$;
 
 -- FireRule.moved: a planned time with its jitter, before the next planned one.
-CREATE FUNCTION timetable.jittered_fire(rule timetable.fire_rule, planned bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION timetable.jittered_fire(rule timetable.fire_rule, planned bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -505,7 +485,7 @@ $$;
 
 -- FireRule.latest: the last planned time in (after, through], or NULL. Steps back from the end, a
 -- minute, half an hour … until one is met, then halves.
-CREATE FUNCTION timetable.last_planned_fire(
+CREATE OR REPLACE FUNCTION timetable.last_planned_fire(
     rule timetable.fire_rule, after bigint, through bigint
 ) RETURNS bigint
 LANGUAGE plpgsql STABLE
@@ -542,7 +522,7 @@ END
 $$;
 
 -- FireRule.next: the first fire strictly after `instant`. Microseconds.
-CREATE FUNCTION timetable.fire_after(rule timetable.fire_rule, instant bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION timetable.fire_after(rule timetable.fire_rule, instant bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -562,7 +542,7 @@ $$;
 
 -- The first `n` fires after an instant of a schedule that schedule_error accepts. Nothing for
 -- @manual, @reboot and @after, which no clock decides.
-CREATE FUNCTION timetable.fires_after(
+CREATE OR REPLACE FUNCTION timetable.fires_after(
     schedule text, zone text, after timestamptz, n integer, config bigint, starts_at timestamptz,
     ends_at timestamptz, jitter interval, on_gap text, on_repeat text
 ) RETURNS SETOF timestamptz
@@ -584,7 +564,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION timetable.next_fire(
+CREATE OR REPLACE FUNCTION timetable.next_fire(
     schedule text, zone text, after timestamptz DEFAULT clock_timestamp(), config bigint DEFAULT 0,
     starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
     jitter interval DEFAULT NULL, on_gap text DEFAULT 'RUN', on_repeat text DEFAULT 'FIRST'
@@ -608,7 +588,7 @@ COMMENT ON FUNCTION timetable.next_fire(
 
 -- The zone of configs that name none: the database's. What a session has set for itself says
 -- nothing about the daemon's, so its own setting counts only where the database has none.
-CREATE FUNCTION timetable.default_time_zone() RETURNS text
+CREATE OR REPLACE FUNCTION timetable.default_time_zone() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -621,7 +601,7 @@ AS $$
 $$;
 
 -- The first n fires of a config after an instant.
-CREATE FUNCTION timetable.config_fires_after(
+CREATE OR REPLACE FUNCTION timetable.config_fires_after(
     c timetable.chain_execution_config, after timestamptz, n integer
 ) RETURNS SETOF timestamptz
 LANGUAGE plpgsql STABLE ROWS 5
@@ -637,7 +617,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION timetable.next_fires(config bigint, n integer DEFAULT 5) RETURNS SETOF timestamptz
+CREATE OR REPLACE FUNCTION timetable.next_fires(config bigint, n integer DEFAULT 5) RETURNS SETOF timestamptz
 LANGUAGE plpgsql STABLE ROWS 5
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -660,7 +640,7 @@ $$;
 COMMENT ON FUNCTION timetable.next_fires(bigint, integer) IS
     'When a config fires next by the clock, as a daemon will do it; nothing when it is not live or has no chain';
 
-CREATE FUNCTION timetable.next_fires(chain_name text, n integer DEFAULT 5)
+CREATE OR REPLACE FUNCTION timetable.next_fires(chain_name text, n integer DEFAULT 5)
 RETURNS SETOF timestamptz
 LANGUAGE plpgsql STABLE ROWS 5
 SET search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
 -- What a row can't be checked for alone: refused by statement-level triggers, which look at all
 -- rows of a statement at once.
 
-CREATE FUNCTION timetable.check_configs() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.check_configs() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     bad record;
@@ -51,7 +51,7 @@ CREATE TRIGGER check_updated_configs AFTER UPDATE ON timetable.chain_execution_c
     REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION timetable.check_configs();
 
-CREATE FUNCTION timetable.check_elements() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.check_elements() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     bad record;
@@ -96,7 +96,7 @@ CREATE TRIGGER check_updated_elements AFTER UPDATE ON timetable.task_chain
 
 -- Fires count as missed only from the moment at which they were first meant to happen: by that
 -- schedule, within that window, and with a chain.
-CREATE FUNCTION timetable.note_scheduled_since() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.note_scheduled_since() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.scheduled_since := clock_timestamp();

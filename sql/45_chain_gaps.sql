@@ -2,7 +2,7 @@
 -- follows what came before it. Configs of a chain that loses its head get the next element as
 -- head; a chain that has no other goes with its configs.
 
-CREATE FUNCTION timetable.close_gaps() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.close_gaps() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     element bigint;

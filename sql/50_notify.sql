@@ -1,7 +1,7 @@
 -- Every table that decides what runs tells the daemons which configs a statement touched.
 -- Payload on timetable_config: table, operation, then config ids or "all", separated by blanks.
 
-CREATE FUNCTION timetable.send_config_change(source text, operation text, configs bigint[])
+CREATE OR REPLACE FUNCTION timetable.send_config_change(source text, operation text, configs bigint[])
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -25,14 +25,14 @@ BEGIN
     GROUP BY piece.message;
 END $$;
 
-CREATE FUNCTION timetable.notify_all() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.notify_all() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_notify('timetable_config', TG_TABLE_NAME || ' ' || TG_OP || ' all');
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION timetable.notify_configs() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.notify_configs() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     configs bigint[];
@@ -74,7 +74,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION timetable.notify_parameters() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.notify_parameters() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     configs bigint[];
@@ -94,7 +94,7 @@ BEGIN
 END $$;
 
 -- The configs whose chains hold one of these elements: up from each to its head.
-CREATE FUNCTION timetable.configs_of_elements(elements bigint[]) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION timetable.configs_of_elements(elements bigint[]) RETURNS bigint[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH RECURSIVE above (chain_id, parent_id, steps) AS (
         SELECT t.chain_id, t.parent_id, 1
@@ -110,7 +110,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE a.parent_id IS NULL AND c.live
 $$;
 
-CREATE FUNCTION timetable.notify_elements() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.notify_elements() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     elements bigint[];
@@ -132,7 +132,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION timetable.notify_tasks() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.notify_tasks() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM timetable.send_config_change(
@@ -142,7 +142,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION timetable.notify_connections() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.notify_connections() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM timetable.send_config_change(
@@ -153,7 +153,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION timetable.notify_requests() RETURNS trigger
+CREATE OR REPLACE FUNCTION timetable.notify_requests() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('timetable.quiet', true) = 'on' THEN

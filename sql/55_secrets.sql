@@ -3,7 +3,7 @@
 -- One row of parameters. As in Redaction.swift only an object holds secrets: the values of keys that
 -- begin with "pass", other than a PasswordFile, and the logins of URLs (RFC 3986, section 3.2: the
 -- authority ends at / ? #).
-CREATE FUNCTION timetable.redacted_row(parameters jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION timetable.redacted_row(parameters jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF jsonb_typeof(parameters) <> 'object' THEN
@@ -19,7 +19,7 @@ END $$;
 
 -- The parameters of a run: an object with an array of rows for each element. They may also be
 -- malformed in any way, when somebody wrote a run_request by himself.
-CREATE FUNCTION timetable.redacted(parameters jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION timetable.redacted(parameters jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF jsonb_typeof(parameters) = 'array' THEN
@@ -38,7 +38,7 @@ BEGIN
 END $$;
 
 -- Takes the secrets out of the records of runs that have ended.
-CREATE FUNCTION timetable.redact_runs(runs bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION timetable.redact_runs(runs bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE timetable.run_status r SET parameters = timetable.redacted(r.parameters)

@@ -5,7 +5,7 @@
 
 -- What keeps a run of a config from beginning, besides its own max_instances; NULL is nothing. For a
 -- request, only others that waited before it; a fire stands behind all that wait.
-CREATE FUNCTION timetable.blocker(config bigint, request bigint) RETURNS text
+CREATE OR REPLACE FUNCTION timetable.blocker(config bigint, request bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     me timetable.chain_execution_config;
@@ -54,7 +54,7 @@ END $$;
 
 -- Locks what decides about runs of these configs until the claim commits, and tells whether each
 -- has to be judged by itself: then a claim is never decided beside another one that it may exclude.
-CREATE FUNCTION timetable.lock_claim(configs bigint[]) RETURNS boolean
+CREATE OR REPLACE FUNCTION timetable.lock_claim(configs bigint[]) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     restricts boolean;
@@ -83,7 +83,7 @@ END $$;
 -- Raises unless the session's statement before this one happened: they are numbered from 1. What is
 -- already on its way behind a claim that was refused must not happen, since after a later claim
 -- nobody looks for an earlier fire. NULL: in any order.
-CREATE FUNCTION timetable.keep_order(number bigint) RETURNS void
+CREATE OR REPLACE FUNCTION timetable.keep_order(number bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF number IS NULL THEN
@@ -104,7 +104,7 @@ END $$;
 -- outcome: STARTED, ours now; SKIPPED, ours and recorded as not run; WAITING, ours, with a request
 -- that resumes it; TAKEN, another's; EARLY, the instant lies ahead of the database's clock; GONE,
 -- no such live config for this worker, or with another schedule by now.
-CREATE FUNCTION timetable.claim_fires(
+CREATE OR REPLACE FUNCTION timetable.claim_fires(
     configs bigint[], fires bigint[], sinces bigint[], worker text, number bigint DEFAULT NULL,
     OUT config bigint, OUT fire bigint, OUT outcome text, OUT run bigint, OUT clock bigint
 ) RETURNS SETOF record
@@ -130,7 +130,7 @@ BEGIN
 END $$;
 
 -- Fires of which we know what is in their way, besides max_instances: the same for all.
-CREATE FUNCTION timetable.claim_judged(
+CREATE OR REPLACE FUNCTION timetable.claim_judged(
     configs bigint[], fires bigint[], sinces bigint[], blocker text, worker text,
     OUT config bigint, OUT fire bigint, OUT outcome text, OUT run bigint, OUT clock bigint
 ) RETURNS SETOF record
@@ -218,7 +218,7 @@ END $$;
 -- Records fires that nobody could claim in time: for each config those from first to last, so many,
 -- decided by the version of its schedule that since tells. What other workers claimed or recorded of
 -- them in the meantime, late as they were, is left out: they account for all up to there.
-CREATE FUNCTION timetable.record_missed(
+CREATE OR REPLACE FUNCTION timetable.record_missed(
     configs bigint[], firsts bigint[], lasts bigint[], counts bigint[], sinces bigint[], worker text,
     number bigint DEFAULT NULL
 ) RETURNS void
@@ -277,7 +277,7 @@ END $$;
 -- Turns payloads of NOTIFY timetable_run into requests: a config id, a chain name, or
 -- {"config": id or name, "delay": seconds}. Only live configs; outcome UNKNOWN or INVALID else.
 -- What was made of them stands in the setting timetable.taken until the transaction ends.
-CREATE FUNCTION timetable.take_notified(
+CREATE OR REPLACE FUNCTION timetable.take_notified(
     payloads text[], OUT payload text, OUT outcome text, OUT request bigint
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -340,7 +340,7 @@ END $$;
 -- BLOCKED, others are in its way; TAKEN; ELSEWHERE, only another worker may have it; EARLY with the
 -- instant from which it may run; GONE, its config does not exist any more. A request that resumes
 -- a WAITING run starts the next attempt of that run.
-CREATE FUNCTION timetable.claim_requests(
+CREATE OR REPLACE FUNCTION timetable.claim_requests(
     requests bigint[], worker text,
     OUT request bigint, OUT config bigint, OUT outcome text, OUT run bigint, OUT run_after bigint,
     OUT clock bigint
@@ -371,7 +371,7 @@ BEGIN
 END $$;
 
 -- Requests of which we know what is in their way, besides max_instances: the same for all.
-CREATE FUNCTION timetable.claim_asked(
+CREATE OR REPLACE FUNCTION timetable.claim_asked(
     requests bigint[], blocker text, worker text,
     OUT request bigint, OUT config bigint, OUT outcome text, OUT run bigint, OUT run_after bigint,
     OUT clock bigint

@@ -4,7 +4,7 @@
 -- attempt is not under way in this worker's hands any more, so that its work is not done either.
 -- With config_to_wake, that config waits for the end of its run (@after) on every daemon.
 -- False when the transaction is read only: then nothing is recorded here.
-CREATE FUNCTION timetable.chain_done(
+CREATE OR REPLACE FUNCTION timetable.chain_done(
     run bigint, attempt integer, worker text, config_to_delete bigint, config_to_wake bigint
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -42,7 +42,7 @@ END $$;
 
 -- Before a COMMIT that is a task of the chain: raises unless this attempt is still under way in this
 -- worker's hands, and keeps it so until that COMMIT.
-CREATE FUNCTION timetable.hold_run(run bigint, attempt integer, worker text) RETURNS void
+CREATE OR REPLACE FUNCTION timetable.hold_run(run bigint, attempt integer, worker text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('transaction_read_only') = 'on' THEN
@@ -59,7 +59,7 @@ BEGIN
 END $$;
 
 -- Tells all daemons that runs of configs with @after have ended.
-CREATE FUNCTION timetable.wake_after(runs bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION timetable.wake_after(runs bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_notify(
@@ -75,7 +75,7 @@ END $$;
 -- that has none asks for its config's on_failure, unless it was itself asked for by one.
 -- elements: where each failed, for current_execution_element.
 -- Returns the end that each run has now, TAKEN when another attempt or worker has it.
-CREATE FUNCTION timetable.end_runs(
+CREATE OR REPLACE FUNCTION timetable.end_runs(
     runs bigint[], attempts integer[], statuses text[], errors text[], sqlstates text[], worker text,
     elements bigint[] DEFAULT NULL, OUT run bigint, OUT status text, OUT attempt integer
 ) RETURNS SETOF record
@@ -151,7 +151,7 @@ END $$;
 -- Requests are given back; a run that was resumed waits again. Fires are not, since later ones of
 -- their configs may have been claimed, so that nobody would look for them: they are returned, still
 -- under way, and the daemon either begins them or says that they were missed (adopt_runs).
-CREATE FUNCTION timetable.release_claims(
+CREATE OR REPLACE FUNCTION timetable.release_claims(
     worker text, known bigint[], OUT run bigint, OUT config bigint, OUT fire bigint
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -184,7 +184,7 @@ END $$;
 
 -- Takes up runs that were claimed by this worker and never began, as if they were claimed now; those
 -- in missed are recorded as that.
-CREATE FUNCTION timetable.adopt_runs(
+CREATE OR REPLACE FUNCTION timetable.adopt_runs(
     runs bigint[], missed bigint[], worker text, OUT run bigint, OUT config bigint
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

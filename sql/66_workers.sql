@@ -1,7 +1,7 @@
 -- Workers: who lives, and what becomes of what a dead one had under way. Called by the daemons only.
 
 -- The advisory locks of this database that somebody holds, each by its 64-bit key.
-CREATE VIEW timetable.held_lock AS
+CREATE OR REPLACE VIEW timetable.held_lock AS
     SELECT DISTINCT (l.classid::bigint << 32) | l.objid::bigint AS key
     FROM pg_catalog.pg_locks l
     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.database = (
@@ -9,18 +9,18 @@ CREATE VIEW timetable.held_lock AS
         WHERE d.datname = pg_catalog.current_database());
 
 -- A daemon holds the first as long as it is connected, a stand-by for its name shares the second.
-CREATE FUNCTION timetable.name_key(worker text) RETURNS bigint
+CREATE OR REPLACE FUNCTION timetable.name_key(worker text) RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$
     SELECT pg_catalog.hashtextextended('carillon worker ' OPERATOR(pg_catalog.||) worker, 0)
 $$;
-CREATE FUNCTION timetable.standby_key(worker text) RETURNS bigint
+CREATE OR REPLACE FUNCTION timetable.standby_key(worker text) RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$
     SELECT pg_catalog.hashtextextended('carillon standby ' OPERATOR(pg_catalog.||) worker, 0)
 $$;
 
 -- Ends the sessions that a worker left behind, but not those in keep, and returns how many are
 -- still there: to be called until it returns 0.
-CREATE FUNCTION timetable.end_sessions(worker text, keep integer[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION timetable.end_sessions(worker text, keep integer[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     left_over bigint;
@@ -37,7 +37,7 @@ END $$;
 
 -- What a worker had under way when its daemon ended: nobody knows how far it came. It is DEAD, or
 -- WAITING for another attempt where its config has retries.
-CREATE FUNCTION timetable.mark_dead(
+CREATE OR REPLACE FUNCTION timetable.mark_dead(
     worker text, error text, OUT run bigint, OUT status text
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -65,7 +65,7 @@ END $$;
 -- ended first, since a server process goes on without its daemon, up to its COMMIT.
 -- outcome: ENDING, some are still there: call it again; ALIVE, it came back, or another was faster;
 -- DEAD, once for each run that it had under way, or once without a run.
-CREATE FUNCTION timetable.bury(
+CREATE OR REPLACE FUNCTION timetable.bury(
     worker text, seen bigint, witness text, OUT outcome text, OUT run bigint, OUT status text
 ) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -98,7 +98,7 @@ BEGIN
     END IF;
 END $$;
 
-CREATE VIEW timetable.workers AS
+CREATE OR REPLACE VIEW timetable.workers AS
     SELECT w.client_name,
         CASE
             WHEN w.stopped_at IS NOT NULL AND w.stopped_by IS NULL THEN 'stopped'

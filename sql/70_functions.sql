@@ -1,6 +1,6 @@
 -- Functions for users.
 
-CREATE FUNCTION timetable.insert_base_task(task_name text, parent_task_id bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION timetable.insert_base_task(task_name text, parent_task_id bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     base bigint;
@@ -19,7 +19,7 @@ END $$;
 COMMENT ON FUNCTION timetable.insert_base_task(text, bigint) IS
     'Appends an element by the name of its base task to the element parent_task_id (a chain_id; NULL begins a chain) and returns its chain_id';
 
-CREATE FUNCTION timetable.get_running_jobs(config bigint) RETURNS SETOF record
+CREATE OR REPLACE FUNCTION timetable.get_running_jobs(config bigint) RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT chain_execution_config, start_status
     FROM timetable.run_status
@@ -29,7 +29,7 @@ $$;
 COMMENT ON FUNCTION timetable.get_running_jobs(bigint) IS
     'The runs of a config that are under way: SELECT * FROM timetable.get_running_jobs(1) AS (chain_execution_config bigint, start_status bigint)';
 
-CREATE FUNCTION timetable.check_task(config bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION timetable.check_task(config bigint) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN c.schedule IS NULL THEN
         coalesce(c.run_at_minute = extract(minute FROM now.local), true)
@@ -53,7 +53,7 @@ $$;
 COMMENT ON FUNCTION timetable.check_task(bigint) IS
     'Whether a config with run_at_ columns is due in this minute; NULL for one with a schedule';
 
-CREATE FUNCTION timetable.run(
+CREATE OR REPLACE FUNCTION timetable.run(
     config bigint, parameters jsonb DEFAULT NULL, run_after timestamptz DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -104,7 +104,7 @@ END $$;
 COMMENT ON FUNCTION timetable.run(bigint, jsonb, timestamptz) IS
     'Asks for one run, now or at run_after, also while no daemon is up; returns the run_request';
 
-CREATE FUNCTION timetable.run(
+CREATE OR REPLACE FUNCTION timetable.run(
     chain_name text, parameters jsonb DEFAULT NULL, run_after timestamptz DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -122,7 +122,7 @@ END $$;
 COMMENT ON FUNCTION timetable.run(text, jsonb, timestamptz) IS
     'Asks for one run of the config with this chain_name; see run(bigint, jsonb, timestamptz)';
 
-CREATE FUNCTION timetable.cancel(run bigint, reason text DEFAULT NULL) RETURNS boolean
+CREATE OR REPLACE FUNCTION timetable.cancel(run bigint, reason text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     was timetable.execution_status;

@@ -15,4 +15,4 @@ INSERT INTO timetable.base_task (task_id, name, kind, script) VALUES
     (-4, 'CopyToProgram', 'BUILTIN', 'CopyToProgram'),
     (-5, 'Shutdown', 'BUILTIN', 'Shutdown');
 
-INSERT INTO timetable.schema_version (version) VALUES (3);
+INSERT INTO timetable.schema_version (version) VALUES (4);

@@ -1,0 +1,2 @@
+-- From version 3 to 4: what is new in tables and types. Columns are appended here and in 20_tables
+-- in the same order; functions, views and triggers are made anew after this by the files 30 to 70.
