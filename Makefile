@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build test soak lint demo bench format clean
+.PHONY: help deps build test soak lint demo bench manual install uninstall deb format clean
 
 swift_sources := Package.swift Sources Tests sql
 release := swift build -c release --static-swift-stdlib
@@ -12,7 +12,7 @@ width := SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8
 limit := timeout --kill-after=10
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 deps: ## Install the Debian packages that are missing
 	@.ci/deps
@@ -48,6 +48,57 @@ bench: deps ## Measure, each figure beside its floor
 	@$(limit) 1800 $(release) --product carillon-bench
 	@$(limit) 1800 $(release) --product carillon
 	@.build/release/carillon-bench
+
+# Where `make install` puts things. With a DESTDIR they are only staged there.
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+carillon := .build/release/carillon
+
+manual: build ## Make the manual pages and the completions for shells, in .build/manual
+	@$(limit) 600 swift build --product generate-manual >/dev/null
+	@.man/build $(carillon) $$(swift build --show-bin-path)/generate-manual .build/manual
+
+install: ## Install program, manual, completions and units below PREFIX (/usr/local)
+	@# What was built stays as it is: root may have no compiler.
+	@[ -x $(carillon) ] && [ -e .build/manual/carillon.1 ] || $(MAKE) --no-print-directory manual
+	@install -Ds $(carillon) $(DESTDIR)$(PREFIX)/bin/carillon
+	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 .build/manual/*.1
+	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 .man/carillon.conf.5
+	@install -Dm 644 .build/manual/completion.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/carillon
+	@install -Dm 644 .build/manual/completion.zsh \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carillon
+	@install -Dm 644 .build/manual/completion.fish \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carillon.fish
+	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/doc/carillon README.md systemd/root.conf
+	@install -d $(DESTDIR)$(UNITDIR)
+	@for unit in carillon.service carillon@.service; do \
+		sed 's|/usr/bin/carillon|$(PREFIX)/bin/carillon|; s|/etc/carillon|$(SYSCONFDIR)/carillon|' \
+			systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit; done
+	@install -Dm 644 systemd/carillon.sysusers $(DESTDIR)$(SYSUSERSDIR)/carillon.conf
+	@# What somebody wrote there stays.
+	@[ -e $(DESTDIR)$(SYSCONFDIR)/carillon/carillon.conf ] || \
+		install -Dm 644 -t $(DESTDIR)$(SYSCONFDIR)/carillon systemd/carillon.conf
+	@[ -n "$(DESTDIR)" ] || [ -e $(SYSCONFDIR)/carillon/pgpass ] || \
+		install -m 600 /dev/null $(SYSCONFDIR)/carillon/pgpass
+
+uninstall: ## Remove what `make install` put there, except for the settings
+	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/carillon share/man/man1/carillon.1 \
+		share/man/man1/carillon-*.1 share/man/man5/carillon.conf.5 \
+		share/bash-completion/completions/carillon share/zsh/site-functions/_carillon \
+		share/fish/vendor_completions.d/carillon.fish) $(DESTDIR)$(SYSUSERSDIR)/carillon.conf \
+		$(DESTDIR)$(UNITDIR)/carillon.service $(DESTDIR)$(UNITDIR)/carillon@.service
+	@rm -rf $(DESTDIR)$(PREFIX)/share/doc/carillon
+
+deb: manual ## Make a Debian package in .build
+	@rm -rf .build/deb
+	@$(MAKE) --no-print-directory install PREFIX=/usr DESTDIR=.build/deb
+	@version=$$($(carillon) --version) && \
+		package=.build/carillon_$${version}_$$(dpkg --print-architecture).deb && \
+		.debian/build .build/deb "$$version" "$$package" && echo "$$package"
 
 clean: ## Remove what was built, and the database of the demo
 	@rm -rf .build .demo
