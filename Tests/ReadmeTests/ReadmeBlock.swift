@@ -1,4 +1,5 @@
-/// A fenced block of README.md that a reader would run, and what the comments above it ask for.
+/// A fenced block of README.md, or of a page of the manual, that a reader would run, and what
+/// the comments above it ask for.
 ///
 ///     <!-- test: skip (it runs this very test) -->   not run; the reason is printed
 ///     <!-- test: database tour -->                   shares the database `tour`
@@ -26,11 +27,9 @@ struct ReadmeBlock: Equatable {
 }
 
 /// A comment or a fence that can't be what its author meant.
-struct ReadmeMistake: Error, Equatable, CustomStringConvertible {
+struct ReadmeMistake: Error, Equatable {
     var line: Int
     var message: String
-
-    var description: String { "README.md:\(line): \(message)" }
 }
 
 extension ReadmeBlock {

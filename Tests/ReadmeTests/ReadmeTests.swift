@@ -2,12 +2,21 @@ import Foundation
 import TestSupport
 import Testing
 
+/// README.md and the pages of the manual: what they show is what a reader would type.
 @Suite struct ReadmeTests {
-    @Test(.timeLimit(.minutes(5))) func whatTheReadmeSaysWorks() async throws {
-        let path = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let readme = try String(contentsOfFile: "/\(path)/README.md", encoding: .utf8)
-        let blocks = try ReadmeBlock.all(in: readme)
-        #expect(!blocks.isEmpty, "README.md shows no command")
+    private static let top =
+        "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+
+    private static let documents: [String] = {
+        let manual = "Sources/carillon/Manual.docc"
+        let pages = (try? FileManager.default.contentsOfDirectory(atPath: "\(top)/\(manual)")) ?? []
+        return ["README.md"]
+            + pages.filter { $0.hasSuffix(".md") }.sorted().map { "\(manual)/\($0)" }
+    }()
+
+    @Test(.timeLimit(.minutes(5)), arguments: documents)
+    func whatADocumentSaysWorks(path: String) async throws {
+        let document = try String(contentsOfFile: "\(Self.top)/\(path)", encoding: .utf8)
         let mail = try await TestServer("mail", ["plain"])
         var run = ReadmeRun { database in
             let daemon = try DaemonProcess(
@@ -16,13 +25,43 @@ import Testing
             return daemon
         }
         run.replacements = ["'ServerPort', 25,": "'ServerPort', \(mail.port),"]
-        try await run.run(blocks)
-        #expect(mail.lines("MAIL").count == 3)
+        do {
+            let blocks = try ReadmeBlock.all(in: document)
+            try await run.run(blocks)
+            report(blocks, of: path)
+        } catch let mistake as ReadmeMistake {
+            Issue.record("\(path):\(mistake.line): \(mistake.message)")
+        }
+        if document.contains("SendMail") && document.contains("'ServerPort', 25,") {
+            #expect(mail.lines("MAIL").count == 3)
+        }
+    }
+
+    private func report(_ blocks: [ReadmeBlock], of path: String) {
         let skipped = blocks.compactMap { block in
             block.skipReason.map { "line \(block.line) \($0)" }
         }
-        print("README.md: \(blocks.count - skipped.count) blocks ran, \(skipped.count) skipped")
+        print("\(path): \(blocks.count - skipped.count) blocks ran, \(skipped.count) skipped")
         for reason in skipped { print("    skipped: \(reason)") }
+    }
+
+    @Test func theReadmeShowsCommands() throws {
+        let readme = try String(contentsOfFile: "\(Self.top)/README.md", encoding: .utf8)
+        #expect(try ReadmeBlock.all(in: readme).count > 10)
+    }
+
+    /// A page that nobody can find, or a link that leads nowhere, is a mistake.
+    @Test func linksLeadSomewhere() throws {
+        for path in Self.documents {
+            let document = try String(contentsOfFile: "\(Self.top)/\(path)", encoding: .utf8)
+            let folder = path.split(separator: "/").dropLast().joined(separator: "/")
+            for match in document.matches(of: /\]\(([^)#:]+)(?:#[^)]*)?\)/) {
+                let target = "\(Self.top)/\(folder)/\(match.output.1)"
+                #expect(
+                    FileManager.default.fileExists(atPath: target),
+                    "\(path) links to \(match.output.1), which is not there")
+            }
+        }
     }
 }
 
