@@ -58,6 +58,7 @@ let package = Package(
         .target(
             name: "TimetableSchema", path: "sql",
             resources: [
+                .embedInCode("00_lock.sql"),
                 .embedInCode("10_types.sql"), .embedInCode("20_tables.sql"),
                 .embedInCode("30_schedule.sql"), .embedInCode("35_next_fires.sql"),
                 .embedInCode("40_checks.sql"), .embedInCode("45_chain_gaps.sql"),
@@ -65,6 +66,7 @@ let package = Package(
                 .embedInCode("60_claims.sql"), .embedInCode("65_ends.sql"),
                 .embedInCode("66_workers.sql"), .embedInCode("70_functions.sql"),
                 .embedInCode("90_built_ins.sql"), .embedInCode("upgrade_4.sql"),
+                .embedInCode("upgrade_triggers.sql"),
             ],
             swiftSettings: settings),
 
@@ -124,7 +126,7 @@ let package = Package(
         .testTarget(
             name: "TimetableTests",
             dependencies: ["Timetable", "TimetableSchema", "Scheduling", "Timing", "TestSupport"],
-            swiftSettings: settings),
+            exclude: ["Schemas"], swiftSettings: settings),
         .testTarget(
             name: "FaultTests", dependencies: ["TestSupport", "Timing"], swiftSettings: settings),
     ]

@@ -72,6 +72,11 @@ CREATE TABLE timetable.chain_execution_config (
     on_failure bigint
         REFERENCES timetable.chain_execution_config (chain_execution_config)
         ON UPDATE CASCADE ON DELETE SET NULL,
+    paused_until timestamptz,
+    paused_at timestamptz,
+    paused_by text,
+    pause_note text,
+    owner text NOT NULL DEFAULT current_user,
 
     CONSTRAINT run_at_minute_is_from_0_to_59 CHECK (run_at_minute BETWEEN 0 AND 59),
     CONSTRAINT run_at_hour_is_from_0_to_23 CHECK (run_at_hour BETWEEN 0 AND 23),
@@ -115,6 +120,10 @@ COMMENT ON COLUMN timetable.chain_execution_config.overlap IS
     'A fire that has no room: SKIP it, or let it WAIT its turn (at most 100 of a config)';
 COMMENT ON COLUMN timetable.chain_execution_config.self_destruct IS
     'Delete this config when its chain was done';
+COMMENT ON COLUMN timetable.chain_execution_config.paused_until IS
+    'No fire before it; infinity: until it is resumed; NULL: not paused. See pause_job, resume_job';
+COMMENT ON COLUMN timetable.chain_execution_config.owner IS
+    'The role that may change it besides timetable_admin, where there are roles';
 CREATE INDEX chain_execution_config_chain_id ON timetable.chain_execution_config (chain_id);
 -- Those that keep others from running: looked at in every claim.
 CREATE INDEX chain_execution_config_restricting
@@ -131,10 +140,13 @@ CREATE TABLE timetable.chain_execution_parameters (
         REFERENCES timetable.task_chain (chain_id) ON UPDATE CASCADE ON DELETE CASCADE,
     order_id integer CONSTRAINT order_id_is_positive CHECK (order_id > 0),
     value jsonb,
+    secret boolean NOT NULL DEFAULT false,
     PRIMARY KEY (chain_execution_config, chain_id, order_id)
 );
 COMMENT ON TABLE timetable.chain_execution_parameters IS
     'Parameters of one element of the chain under one config: each row is one invocation';
+COMMENT ON COLUMN timetable.chain_execution_parameters.secret IS
+    'Shown as *** in every record and log, and to readers';
 CREATE INDEX chain_execution_parameters_chain_id
     ON timetable.chain_execution_parameters (chain_id);
 
@@ -262,3 +274,12 @@ COMMENT ON TABLE timetable.worker_backend IS
 -- pg_timezone_names takes 100 ms a look, so that the check of time_zone reads this copy.
 CREATE TABLE timetable.known_time_zone (name text PRIMARY KEY);
 INSERT INTO timetable.known_time_zone SELECT name FROM pg_catalog.pg_timezone_names;
+
+CREATE TABLE timetable.chain_author (
+    chain_id bigint
+        REFERENCES timetable.task_chain (chain_id) ON UPDATE CASCADE ON DELETE CASCADE,
+    role text,
+    PRIMARY KEY (chain_id, role)
+);
+COMMENT ON TABLE timetable.chain_author IS
+    'Chains for which a role (timetable_author: all authors) may have configs of its own';

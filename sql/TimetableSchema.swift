@@ -1,7 +1,9 @@
-/// The schema that this program installs, embedded: its files in the order in which they are run.
+/// The schema that this program installs and upgrades to, embedded as the scripts that do it.
 public enum TimetableSchema {
     /// What `timetable.schema_version` holds after them.
     public static let version: Int64 = 4
+    /// The first version that was released: upgrades begin at it.
+    public static let firstVersion: Int64 = 3
 
     public struct File: Sendable {
         public let name: String
@@ -14,10 +16,34 @@ public enum TimetableSchema {
     }
 
     // SwiftPM turns the first digit of a name into an underscore.
-    public static var files: [File] {
+
+    /// To be run first, in the transaction of the others: one installs or upgrades at a time.
+    public static let lock = File("00_lock.sql", PackageResources._0_lock_sql)
+
+    /// Makes all of it, to be run in this order.
+    public static var installation: [File] {
         [
             File("10_types.sql", PackageResources._0_types_sql),
             File("20_tables.sql", PackageResources._0_tables_sql),
+        ] + code + [File("90_built_ins.sql", PackageResources._0_built_ins_sql)]
+    }
+
+    /// Brings a schema of an earlier version to ours, to be run in this order; nil when that
+    /// version can't be upgraded.
+    public static func upgrade(from old: Int64) -> [File]? {
+        guard (firstVersion..<version).contains(old) else { return nil }
+        return [File("upgrade_triggers.sql", PackageResources.upgrade_triggers_sql)]
+            + steps.filter { $0.to > old }.map(\.file) + code
+    }
+
+    /// What changes in tables and types, by the version that it leads to.
+    private static var steps: [(to: Int64, file: File)] {
+        [(4, File("upgrade_4.sql", PackageResources.upgrade_4_sql))]
+    }
+
+    /// Functions, views and triggers: run again by every upgrade.
+    private static var code: [File] {
+        [
             File("30_schedule.sql", PackageResources._0_schedule_sql),
             File("35_next_fires.sql", PackageResources._5_next_fires_sql),
             File("40_checks.sql", PackageResources._0_checks_sql),
@@ -28,7 +54,27 @@ public enum TimetableSchema {
             File("65_ends.sql", PackageResources._5_ends_sql),
             File("66_workers.sql", PackageResources._6_workers_sql),
             File("70_functions.sql", PackageResources._0_functions_sql),
-            File("90_built_ins.sql", PackageResources._0_built_ins_sql),
         ]
+    }
+
+    /// All of it as one script for psql(1) or a reader: a transaction that installs the schema, or
+    /// upgrades it. Nil when that version can't be upgraded.
+    public static func script(from old: Int64?) -> String? {
+        let what =
+            old.map { "Upgrades the schema timetable from version \($0) to" } ?? """
+                Installs the schema timetable, version
+                """
+        guard let files = old.map(upgrade(from:)) ?? installation else { return nil }
+        let intro = """
+            -- \(what) \(version).
+            -- Run it as the role that owns the schema and serves it: psql -X -v ON_ERROR_STOP=1 -f FILE
+
+            BEGIN;
+
+
+            """
+        return ([lock] + files).reduce(into: intro) { script, file in
+            script += "-- \(file.name)\n\n\(file.sql)\n"
+        } + "COMMIT;\n"
     }
 }

@@ -64,6 +64,9 @@ extension Daemon {
                 logger.error("the LISTEN session listens to nothing")
                 return link.close()
             }
+            if let failure = SchemaInstaller.unusable(version: rows[0].integer(0, 3)) {
+                end(failure)
+            }
             let hasCompany = see(rows[0], sent: sentSinceBoot, link)
             let interval = hasCompany ? Self.intervalWithPeers : Self.intervalAlone
             scheduleHeartbeat(link, after: link.beatsAgain ? .zero : interval)
@@ -71,11 +74,20 @@ extension Daemon {
         }
     }
 
+    /// Somebody upgraded the schema under us: no claim more, and what is under way is drained, with
+    /// heartbeats until then.
+    private func end(_ failure: StartFailure) {
+        guard !stopping.isOpen else { return }
+        logger.error("\(failure.message); stopping")
+        self.failure = failure
+        stop()
+    }
+
     // MARK: Peers
 
     /// Takes what a heartbeat saw; returns whether anybody else is there.
     private func see(_ rows: Rows, sent: MonotonicInstant, _ link: Link) -> Bool {
-        let peers = Peer.read(rows, column: 3)
+        let peers = Peer.read(rows, column: 4)
         let hasCompany = !peers.isEmpty || rows.boolean(0, 2) == true
         lease.prove(sent: sent, hasPeers: hasCompany)
         shares = Shares(own: settings.name, peers: peers.filter(\.isConnected).map(\.name))

@@ -167,10 +167,10 @@ extension Daemon {
     }
 
     private func establish(_ control: Connection) async throws(StartFailure) -> Link {
-        if !hasServed, try await SchemaInstaller.prepare(control) == .installed {
-            logger.info("installed the schema timetable")
-        }
+        if !hasServed { try await prepareSchema(control) }
         try await takeName(control)
+        // We may have stood by, or been away, while somebody upgraded it.
+        try await SchemaInstaller.checkVersion(control)
         do throws(PostgresError) {
             serverChecksClients = await checksClients(control)
             let (gapStart, lost) = try await takeOver(control)
@@ -195,6 +195,15 @@ extension Daemon {
             return link
         } catch {
             throw StartFailure(error, doing: "the schedules can't be read")
+        }
+    }
+
+    /// A private server is the daemon's alone: nobody else could upgrade what is in it.
+    private func prepareSchema(_ control: Connection) async throws(StartFailure) {
+        switch try await SchemaInstaller.prepare(control, upgrades: embedded != nil) {
+        case .installed: logger.info("installed the schema timetable")
+        case .upgraded(let old): logger.notice("upgraded the schema timetable from version \(old)")
+        case .present: break
         }
     }
 

@@ -2,40 +2,96 @@ internal import Postgres
 internal import Reactor
 internal import TimetableSchema
 
-/// Brings the schema `timetable` into a database that has none, and checks the one that is there.
+/// Brings the schema `timetable` into a database that has none, upgrades one of an earlier version,
+/// and checks the one that is there.
 @LoopActor
 enum SchemaInstaller {
     enum Outcome: Equatable {
         case installed
+        case upgraded(from: Int64)
         case present
     }
 
+    /// What a database has.
+    struct State {
+        /// Nil where there is no schema.
+        let version: Int64?
+        let user, database: String
+        let owner: String?
+        /// Whether we may act as the owner.
+        let mayOwn: Bool
+
+        /// Our files, in order, that have to be run; nil when there is nothing to do.
+        var files: [TimetableSchema.File]? {
+            get throws(StartFailure) {
+                guard let version else { return TimetableSchema.installation }
+                if version == TimetableSchema.version { return nil }
+                guard let files = TimetableSchema.upgrade(from: version) else {
+                    throw SchemaInstaller.wrong(version, in: database)
+                }
+                return files
+            }
+        }
+    }
+
     /// In one transaction and under a lock: of two daemons one installs, the other waits for it.
-    static func prepare(_ session: Connection) async throws(StartFailure) -> Outcome {
-        if try await check(session) { return .present }
+    static func prepare(
+        _ session: Connection, upgrades: Bool
+    ) async throws(StartFailure) -> Outcome {
+        let state = try await state(session)
+        guard state.version != TimetableSchema.version else { return .present }
+        if let version = state.version, !upgrades { throw wrong(version, in: state.database) }
+        return try await migrate(session)
+    }
+
+    /// Installs or upgrades, whichever is needed when the lock has been had.
+    static func migrate(_ session: Connection) async throws(StartFailure) -> Outcome {
         do throws(PostgresError) {
-            _ = try await session.run([
-                Command(Statements.begin), Command(Statements.lockInstallation),
-            ])
+            try await session.run(Statements.begin)
+            _ = try await session.runScript(TimetableSchema.lock.sql)
         } catch {
+            await rollBack(session)
             throw StartFailure(error, doing: "the schema can't be locked for its installation")
         }
-        // The other daemon may have been faster.
-        guard try await !check(session) else {
+        let state: State
+        let files: [TimetableSchema.File]?
+        do throws(StartFailure) {
+            // Another one may have been faster.
+            state = try await Self.state(session)
+            files = try state.files
+        } catch {
+            await rollBack(session)
+            throw error
+        }
+        guard let files else {
             await rollBack(session)
             return .present
         }
+        let isUpgrade = state.version != nil
         do throws(PostgresError) {
-            for file in TimetableSchema.files { _ = try await session.runScript(file.sql) }
-            let rows = try await session.run(Statements.commit)
-            guard rows.commandTag == "COMMIT" else {
-                throw PostgresError(.server, "COMMIT rolled the installation back")
-            }
+            try await run(files, as: isUpgrade ? state.owner : nil, session)
         } catch {
             await rollBack(session)
-            throw StartFailure(error, doing: "the schema timetable can't be installed")
+            let what = isUpgrade ? "upgraded" : "installed"
+            let advice =
+                error.sqlstate == "55P03" || error.sqlstate == "40P01"
+                ? " (others use its tables: stop the daemons and what else works there, try again)"
+                : ""
+            throw StartFailure(error, doing: "the schema timetable can't be \(what)\(advice)")
         }
-        return .installed
+        return state.version.map(Outcome.upgraded(from:)) ?? .installed
+    }
+
+    private static func run(
+        _ files: [TimetableSchema.File], as owner: String?, _ session: Connection
+    ) async throws(PostgresError) {
+        if let owner { try await session.run(Statements.setLocalRole(owner)) }
+        for file in files { _ = try await session.runScript(file.sql) }
+        if owner != nil { try await session.run(Statements.announceUpgrade) }
+        let rows = try await session.run(Statements.commit)
+        guard rows.commandTag == "COMMIT" else {
+            throw PostgresError(.server, "COMMIT rolled all of it back")
+        }
     }
 
     private static func rollBack(_ session: Connection) async {
@@ -47,19 +103,24 @@ enum SchemaInstaller {
         }
     }
 
-    /// Whether our version is there; throws when something else is.
-    private static func check(_ session: Connection) async throws(StartFailure) -> Bool {
-        let state = try await ask(Statements.schemaState, session)
-        let (user, database) = (state.text(0, 3) ?? "", state.text(0, 4) ?? "")
-        guard state.boolean(0, 0) == true else {
-            if state.boolean(0, 2) == true { return false }
+    // MARK: Looking
+
+    /// Throws when something is there that is not ours, or may not be made.
+    static func state(_ session: Connection) async throws(StartFailure) -> State {
+        let found = try await ask(Statements.schemaState, session)
+        let (user, database) = (found.text(0, 3) ?? "", found.text(0, 4) ?? "")
+        guard found.boolean(0, 0) == true else {
+            if found.boolean(0, 2) == true {
+                return State(
+                    version: nil, user: user, database: database, owner: nil, mayOwn: true)
+            }
             throw StartFailure(
                 .noPrivilege,
                 "role \"\(user)\" may not create the schema timetable in database "
                     + "\"\(database)\": GRANT CREATE ON DATABASE "
                     + "\(database.quotedIdentifier) TO \(user.quotedIdentifier)")
         }
-        guard state.boolean(0, 1) == true else {
+        guard found.boolean(0, 1) == true else {
             throw StartFailure(
                 .schema,
                 "database \"\(database)\" has a schema timetable that is not Carillon's: "
@@ -71,15 +132,37 @@ enum SchemaInstaller {
                 "the schema timetable in \"\(database)\" is only half there: its table "
                     + "schema_version is empty; drop the schema, or restore it")
         }
-        guard version == TimetableSchema.version else {
-            throw StartFailure(
-                .schema,
-                "the schema timetable in \"\(database)\" has version \(version), this carillon "
-                    + "knows version \(TimetableSchema.version): "
-                    + (version > TimetableSchema.version
-                        ? "use a newer carillon" : "it must be upgraded"))
-        }
-        return true
+        return State(
+            version: version, user: user, database: database, owner: found.text(0, 5),
+            mayOwn: found.boolean(0, 6) == true)
+    }
+
+    /// Throws when somebody brought the schema to a version that is not ours.
+    static func checkVersion(_ session: Connection) async throws(StartFailure) {
+        let rows = try await ask(Statements.schemaVersion, session)
+        if let failure = unusable(version: rows.integer(0, 0)) { throw failure }
+    }
+
+    /// Why a schema of this version can't be used any more; nil when it can.
+    static func unusable(version: Int64?) -> StartFailure? {
+        guard let version, version != TimetableSchema.version else { return nil }
+        return wrong(version, in: nil)
+    }
+
+    nonisolated static func wrong(_ version: Int64, in database: String?) -> StartFailure {
+        let advice =
+            if version > TimetableSchema.version {
+                "use a newer carillon"
+            } else if version >= TimetableSchema.firstVersion {
+                "it must be upgraded, by carillon migrate"
+            } else {
+                "it must be upgraded, which goes from version \(TimetableSchema.firstVersion) on "
+                    + "only: earlier ones were never released; use another database"
+            }
+        return StartFailure(
+            .schema,
+            "the schema timetable\(database.map { " in \"\($0)\"" } ?? "") has version "
+                + "\(version), this carillon knows version \(TimetableSchema.version): \(advice)")
     }
 
     private static func ask(

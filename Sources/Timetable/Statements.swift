@@ -2,23 +2,6 @@ internal import Postgres
 
 /// Every SQL statement of the daemon, by name. A name of nil is sent unprepared: it runs once.
 enum Statements {
-    // MARK: Schema
-
-    /// From the catalogs, not by to_regnamespace(): that one answers from the session's cache,
-    /// which does not learn of another's commit while we wait for an advisory lock.
-    static let schemaState = Statement(
-        nil,
-        """
-        SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'timetable'),
-            EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE n.nspname = 'timetable' AND c.relname = 'schema_version'),
-            has_database_privilege(current_database(), 'CREATE'), current_user, current_database()
-        """)
-    static let schemaVersion = Statement(
-        nil, "SELECT max(version) FROM timetable.schema_version")
-    static let lockInstallation = Statement(
-        nil, "SELECT pg_advisory_xact_lock(hashtextextended('carillon schema', 0))")
-
     // MARK: A private server
 
     static let embeddedState = Statement(
@@ -199,8 +182,8 @@ enum Statements {
         nil, "SELECT run, config FROM timetable.adopt_runs($1::bigint[], $2::bigint[], $3)")
     /// Proves that this worker lives and hears, and looks at its peers: a row for each that has not
     /// stopped, or one without a peer. Columns: whether this session listens to its channels; the
-    /// time; whether another daemon stands by for its name; a peer, when it was last seen, and
-    /// whether it is connected.
+    /// time; whether another daemon stands by for its name; the schema's version; a peer, when it
+    /// was last seen, and whether it is connected.
     static let heartbeat = Statement(
         "heartbeat",
         """
@@ -218,6 +201,7 @@ enum Statements {
                 WHERE c.name IN ('timetable_config', 'timetable_run')) = 2,
             (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
             EXISTS (SELECT FROM held WHERE key = timetable.standby_key($1)),
+            (SELECT max(version) FROM timetable.schema_version),
             w.client_name, w.seen, w.is_connected
         FROM echo LEFT JOIN (
             SELECT client_name, \(seen),
