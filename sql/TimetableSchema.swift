@@ -67,7 +67,7 @@ public enum TimetableSchema {
         guard let files = old.map(upgrade(from:)) ?? installation else { return nil }
         let intro = """
             -- \(what) \(version).
-            -- Run it as the role that owns the schema and serves it: psql -X -v ON_ERROR_STOP=1 -f FILE
+            -- Run it as the role that owns the schema and serves it, by psql -X -v ON_ERROR_STOP=1.
 
             BEGIN;
 

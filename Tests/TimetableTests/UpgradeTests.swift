@@ -47,7 +47,8 @@ struct UpgradeTests {
         GRANT USAGE ON SCHEMA timetable TO upgrade_user;
         GRANT EXECUTE ON FUNCTION timetable.run(bigint, jsonb, timestamptz) TO upgrade_user;
         GRANT SELECT ON timetable.workers, timetable.run_status TO upgrade_user;
-        CREATE VIEW public.live AS SELECT chain_name FROM timetable.chain_execution_config WHERE live;
+        CREATE VIEW public.live AS
+            SELECT chain_name FROM timetable.chain_execution_config WHERE live;
         CREATE VIEW public.busy AS SELECT client_name, running FROM timetable.workers;
         CREATE TABLE public.audit (name text);
         CREATE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -60,10 +61,13 @@ struct UpgradeTests {
     private func contents(_ database: TestDatabase) async throws -> [String] {
         let queries = try await database.psql(
             """
-            SELECT format('SELECT %L, string_agg(t::text, %L ORDER BY t::text) FROM (SELECT %s FROM %I.%I) AS t',
-                table_name, '; ', string_agg(format('%I', column_name), ', ' ORDER BY ordinal_position),
+            SELECT format(
+                'SELECT %L, string_agg(t::text, %L ORDER BY t::text) FROM (SELECT %s FROM %I.%I) t',
+                table_name, '; ',
+                string_agg(format('%I', column_name), ', ' ORDER BY ordinal_position),
                 table_schema, table_name)
-            FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+            FROM information_schema.columns
+            JOIN information_schema.tables USING (table_schema, table_name)
             WHERE table_schema = 'timetable' AND table_type = 'BASE TABLE'
                 AND table_name <> 'schema_version'
             GROUP BY table_schema, table_name ORDER BY table_name
