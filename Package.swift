@@ -60,7 +60,8 @@ let package = Package(
             resources: [
                 .embedInCode("00_lock.sql"),
                 .embedInCode("10_types.sql"), .embedInCode("20_tables.sql"),
-                .embedInCode("30_schedule.sql"), .embedInCode("35_next_fires.sql"),
+                .embedInCode("30_schedule.sql"), .embedInCode("32_words.sql"),
+                .embedInCode("35_next_fires.sql"),
                 .embedInCode("40_checks.sql"), .embedInCode("45_chain_gaps.sql"),
                 .embedInCode("50_notify.sql"), .embedInCode("55_secrets.sql"),
                 .embedInCode("60_claims.sql"), .embedInCode("65_ends.sql"),

@@ -45,6 +45,7 @@ public enum TimetableSchema {
     private static var code: [File] {
         [
             File("30_schedule.sql", PackageResources._0_schedule_sql),
+            File("32_words.sql", PackageResources._2_words_sql),
             File("35_next_fires.sql", PackageResources._5_next_fires_sql),
             File("40_checks.sql", PackageResources._0_checks_sql),
             File("45_chain_gaps.sql", PackageResources._5_chain_gaps_sql),

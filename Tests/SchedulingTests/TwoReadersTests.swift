@@ -5,10 +5,10 @@ import Testing
 /// The schedule syntax has two readers, Swift and SQL: one syntax, so one verdict.
 @Suite struct TwoReadersTests {
     /// Every vector, every text of the tables below, and the fuzz corpus.
-    private func corpus() throws -> [String] {
+    static func corpus() throws -> [String] {
         var texts = try VectorTests.rules().map { $0.expression }
         texts += try Vectors.rows("cron.tsv").map { $0[0] }
-        texts += Self.corners
+        texts += corners
         let seconds = ProcessInfo.processInfo.environment["CARILLON_FUZZ_SECONDS"].flatMap(
             Double.init)
         let seed =
@@ -78,8 +78,14 @@ import Testing
         String(repeating: "é", count: 600), String(repeating: "1,", count: 507) + "1 * * * *",
     ]
 
+    /// A line of COPY's text format.
+    static func copyLine(_ text: String) -> String {
+        text.replacing("\\", with: "\\\\").replacing("\t", with: "\\t")
+            .unicodeScalars.map { $0 == "\n" ? "\\n" : $0 == "\r" ? "\\r" : String($0) }.joined()
+    }
+
     @Test func verdictsAreEqual() throws {
-        let texts = try corpus()
+        let texts = try Self.corpus()
         let reasons = try ScheduleErrors.ask(texts)
         try #require(reasons.count == texts.count)
         var accepted = 0
@@ -136,7 +142,7 @@ private enum ScheduleErrors {
         }
         let source = URL(filePath: #filePath).deletingLastPathComponent()
             .appending(path: "../../sql/30_schedule.sql").standardized.path
-        let lines = texts.map(escaped).joined(separator: "\n")
+        let lines = texts.map(TwoReadersTests.copyLine).joined(separator: "\n")
         let script = """
             SET client_min_messages = warning; CREATE SCHEMA timetable;
             \\i \(source)
@@ -154,12 +160,6 @@ private enum ScheduleErrors {
             "postgres", "-f", "\(folder)/script.sql", "postgres",
         ])
         return output.split(separator: "\n").map { $0 == "+" ? nil : String($0.dropFirst()) }
-    }
-
-    /// A line of COPY's text format.
-    private static func escaped(_ text: String) -> String {
-        text.replacing("\\", with: "\\\\").replacing("\t", with: "\\t")
-            .unicodeScalars.map { $0 == "\n" ? "\\n" : $0 == "\r" ? "\\r" : String($0) }.joined()
     }
 
     @discardableResult private static func run(_ command: [String]) throws -> String {
