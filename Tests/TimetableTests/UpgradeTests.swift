@@ -157,7 +157,10 @@ struct UpgradeTests {
 
         #expect(try await carillon(["migrate", "--force"], database).end == .exited(0))
         try await database.psql(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+            """
+            SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database
+            WHERE locktype = 'advisory' AND datname = current_database()
+            """)
         _ = await holder
     }
 
