@@ -77,6 +77,8 @@ CREATE TABLE timetable.chain_execution_config (
     paused_by text,
     pause_note text,
     owner text NOT NULL DEFAULT current_user,
+    keep_for interval,
+    keep_runs integer,
 
     CONSTRAINT run_at_minute_is_from_0_to_59 CHECK (run_at_minute BETWEEN 0 AND 59),
     CONSTRAINT run_at_hour_is_from_0_to_23 CHECK (run_at_hour BETWEEN 0 AND 23),
@@ -106,7 +108,9 @@ CREATE TABLE timetable.chain_execution_config (
     CONSTRAINT on_repeat_is_first_or_both CHECK (on_repeat IN ('FIRST', 'BOTH')),
     CONSTRAINT retries_is_not_negative CHECK (retries >= 0),
     CONSTRAINT retry_delay_is_not_negative CHECK (retry_delay >= interval '0'),
-    CONSTRAINT on_failure_is_another_config CHECK (on_failure <> chain_execution_config)
+    CONSTRAINT on_failure_is_another_config CHECK (on_failure <> chain_execution_config),
+    CONSTRAINT keep_for_is_positive CHECK (keep_for > interval '0'),
+    CONSTRAINT keep_runs_is_positive CHECK (keep_runs > 0)
 );
 COMMENT ON TABLE timetable.chain_execution_config IS
     'When a chain runs: schedule or run_at_ columns (NULL = any), limits, options';
@@ -124,6 +128,10 @@ COMMENT ON COLUMN timetable.chain_execution_config.paused_until IS
     'No fire before it; infinity: until it is resumed; NULL: not paused. See pause_job, resume_job';
 COMMENT ON COLUMN timetable.chain_execution_config.owner IS
     'The role that may change it besides timetable_admin, where there are roles';
+COMMENT ON COLUMN timetable.chain_execution_config.keep_for IS
+    'How long its runs are kept once they ended; NULL = as timetable.retention says';
+COMMENT ON COLUMN timetable.chain_execution_config.keep_runs IS
+    'How many of its runs are kept; NULL = any number';
 CREATE INDEX chain_execution_config_chain_id ON timetable.chain_execution_config (chain_id);
 -- Those that keep others from running: looked at in every claim.
 CREATE INDEX chain_execution_config_restricting
@@ -203,7 +211,7 @@ COMMENT ON COLUMN timetable.run_request.blocked_at IS
     'Since when it waits for runs that are in its way; whoever conflicts with it and came later waits too';
 COMMENT ON COLUMN timetable.run_request.failed_run IS
     'The run whose failure asked for this one by on_failure';
-CREATE INDEX run_request_resumes ON timetable.run_request (resumes) WHERE claimed_at IS NULL;
+CREATE INDEX run_request_resumes ON timetable.run_request (resumes) WHERE resumes IS NOT NULL;
 CREATE INDEX run_request_blocked ON timetable.run_request (run_request)
     WHERE claimed_at IS NULL AND blocked_at IS NOT NULL;
 CREATE INDEX run_request_open ON timetable.run_request (run_request) WHERE claimed_at IS NULL;
@@ -231,13 +239,24 @@ CREATE TABLE timetable.run_status (
     missed_until timestamptz,
     cancel_requested_at timestamptz,
     cancel_requested_by text,
-    run_request bigint CONSTRAINT a_request_is_claimed_once UNIQUE,
+    run_request bigint,
     CONSTRAINT a_fire_is_claimed_once UNIQUE (chain_execution_config, scheduled_for)
 );
 COMMENT ON TABLE timetable.run_status IS
     'One row for each run, kept up to date; a fire that did not run has one too, with its reason';
 CREATE INDEX run_status_under_way ON timetable.run_status (chain_execution_config)
     WHERE execution_status = 'STARTED';
+-- Of no cost to the runs of fires.
+CREATE UNIQUE INDEX a_request_is_claimed_once ON timetable.run_status (run_request)
+    WHERE run_request IS NOT NULL;
+-- The last runs of a config, and the oldest.
+CREATE INDEX run_status_of_config ON timetable.run_status (chain_execution_config, run_status);
+-- What failed since when, and of a config; of no cost to those that did not.
+CREATE INDEX run_status_failed ON timetable.run_status (finished)
+    WHERE execution_status IN ('CHAIN_FAILED', 'TIMED_OUT', 'DEAD', 'CANCELLED', 'MISSED');
+CREATE INDEX run_status_failed_of_config
+    ON timetable.run_status (chain_execution_config, finished)
+    WHERE execution_status IN ('CHAIN_FAILED', 'TIMED_OUT', 'DEAD', 'CANCELLED', 'MISSED');
 
 CREATE TABLE timetable.worker (
     client_name text PRIMARY KEY,
@@ -283,3 +302,33 @@ CREATE TABLE timetable.chain_author (
 );
 COMMENT ON TABLE timetable.chain_author IS
     'Chains for which a role (timetable_author: all authors) may have configs of its own';
+
+-- One row a run, and soon one that is dead: found again before a fifth of the table is.
+ALTER TABLE timetable.run_status SET (autovacuum_vacuum_scale_factor = 0.02);
+ALTER TABLE timetable.run_request SET (autovacuum_vacuum_scale_factor = 0.02);
+ALTER TABLE timetable.execution_log SET (autovacuum_vacuum_scale_factor = 0.05);
+ALTER TABLE timetable.log SET (autovacuum_vacuum_scale_factor = 0.05);
+
+CREATE TABLE timetable.retention (
+    table_name text PRIMARY KEY,
+    keep_for interval,
+    keep_rows bigint,
+    keep_bytes bigint,
+    pruned_at timestamptz,
+    removed bigint,
+    CONSTRAINT table_name_is_log_or_execution_log_or_run_status
+        CHECK (table_name IN ('log', 'execution_log', 'run_status')),
+    CONSTRAINT keep_for_is_positive CHECK (keep_for > interval '0'),
+    CONSTRAINT keep_rows_is_positive CHECK (keep_rows > 0),
+    CONSTRAINT keep_bytes_is_positive CHECK (keep_bytes > 0)
+);
+COMMENT ON TABLE timetable.retention IS
+    'How long history is kept: what is over any of the bounds goes, oldest first; NULL = no bound';
+COMMENT ON COLUMN timetable.retention.keep_for IS
+    'Since the end of a run, or since a line was written; a config''s own keep_for beats it';
+COMMENT ON COLUMN timetable.retention.keep_bytes IS
+    'What the rows take, about; the file keeps its size, since its room is used again';
+COMMENT ON COLUMN timetable.retention.pruned_at IS 'When that was last seen to';
+COMMENT ON COLUMN timetable.retention.removed IS 'How many rows went then';
+INSERT INTO timetable.retention (table_name, keep_for)
+VALUES ('log', '30 days'), ('execution_log', '30 days'), ('run_status', '30 days');

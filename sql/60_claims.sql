@@ -468,7 +468,7 @@ BEGIN
         ) AS own ON true
         WHERE j.verdict IN ('STARTED', 'GONE') AND j.resumes IS NULL
         ORDER BY j.run_request
-        ON CONFLICT ON CONSTRAINT a_request_is_claimed_once DO NOTHING
+        ON CONFLICT (run_request) WHERE run_request IS NOT NULL DO NOTHING
         RETURNING r.run_status, r.run_request
     ), begun AS (
         SELECT run_status, run_request FROM claimed

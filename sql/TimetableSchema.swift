@@ -54,6 +54,7 @@ public enum TimetableSchema {
             File("60_claims.sql", PackageResources._0_claims_sql),
             File("65_ends.sql", PackageResources._5_ends_sql),
             File("66_workers.sql", PackageResources._6_workers_sql),
+            File("67_retention.sql", PackageResources._7_retention_sql),
             File("70_functions.sql", PackageResources._0_functions_sql),
         ]
     }

@@ -64,6 +64,8 @@ public final class Daemon {
     /// The private server, when we serve one.
     private(set) var embedded: EmbeddedServer?
 
+    let pruning = PruningState()
+
     /// Configs that can't be scheduled, by id, with the reason that was told.
     var problems: [Int64: String] = [:]
     private let jobs = Inbox<Job>()

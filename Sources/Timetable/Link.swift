@@ -221,6 +221,7 @@ extension Daemon {
             reloaded()
         } else {
             hasServed = true
+            schedulePruning()
             logger.info("ready: \(planner.configCount) schedules")
             notifier.ready(status: statusText)
         }

@@ -36,6 +36,7 @@ extension Daemon {
         active[runner.run.key] = nil
         handle(.ended(config: runner.run.config))
         startReady()
+        countEnd()
         if stopping.isOpen, active.isEmpty, ready.isEmpty { drained.open() }
     }
 

@@ -6,8 +6,8 @@ import Timing
 struct LedgerTests {
     /// Ten fires of one config, a request, runs of configs that exclude each other, and effects.
     private static let good = """
-        ALTER TABLE timetable.run_status DROP CONSTRAINT a_fire_is_claimed_once,
-            DROP CONSTRAINT a_request_is_claimed_once;
+        ALTER TABLE timetable.run_status DROP CONSTRAINT a_fire_is_claimed_once;
+        DROP INDEX timetable.a_request_is_claimed_once;
         INSERT INTO timetable.base_task (name, script) VALUES ('t', 'SELECT 1');
         INSERT INTO timetable.task_chain (task_id) SELECT task_id FROM timetable.base_task
         WHERE name = 't';
