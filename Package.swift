@@ -13,6 +13,30 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// Of `sql/`, in the order in which they are run.
+let schemaFiles = [
+    "00_lock.sql",
+    "10_types.sql",
+    "20_tables.sql",
+    "30_schedule.sql",
+    "32_words.sql",
+    "35_next_fires.sql",
+    "40_checks.sql",
+    "45_chain_gaps.sql",
+    "50_notify.sql",
+    "55_secrets.sql",
+    "60_claims.sql",
+    "65_ends.sql",
+    "66_workers.sql",
+    "67_retention.sql",
+    "70_functions.sql",
+    "72_rights.sql",
+    "75_jobs.sql",
+    "90_built_ins.sql",
+    "upgrade_4.sql",
+    "upgrade_triggers.sql",
+]
+
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let arguments = Target.Dependency.product(
@@ -57,19 +81,7 @@ let package = Package(
         .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: settings),
         .target(
             name: "TimetableSchema", path: "sql",
-            resources: [
-                .embedInCode("00_lock.sql"),
-                .embedInCode("10_types.sql"), .embedInCode("20_tables.sql"),
-                .embedInCode("30_schedule.sql"), .embedInCode("32_words.sql"),
-                .embedInCode("35_next_fires.sql"),
-                .embedInCode("40_checks.sql"), .embedInCode("45_chain_gaps.sql"),
-                .embedInCode("50_notify.sql"), .embedInCode("55_secrets.sql"),
-                .embedInCode("60_claims.sql"), .embedInCode("65_ends.sql"),
-                .embedInCode("66_workers.sql"), .embedInCode("67_retention.sql"),
-                .embedInCode("70_functions.sql"),
-                .embedInCode("90_built_ins.sql"), .embedInCode("upgrade_4.sql"),
-                .embedInCode("upgrade_triggers.sql"),
-            ],
+            resources: schemaFiles.map { .embedInCode($0) },
             swiftSettings: settings),
 
         // The application and its command line.

@@ -633,12 +633,13 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no config %', config USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF c.live IS NOT TRUE OR c.chain_id IS NULL THEN RETURN; END IF;
-    RETURN QUERY SELECT * FROM timetable.config_fires_after(c, clock_timestamp(), n);
+    IF c.live IS NOT TRUE OR c.chain_id IS NULL OR c.paused_until = 'infinity' THEN RETURN; END IF;
+    RETURN QUERY SELECT * FROM timetable.config_fires_after(
+        c, greatest(clock_timestamp(), c.paused_until - interval '1 microsecond'), n);
 END
 $$;
 COMMENT ON FUNCTION timetable.next_fires(bigint, integer) IS
-    'When a config fires next by the clock, as a daemon will do it; nothing when it is not live or has no chain';
+    'When a config fires next by the clock, as a daemon will do it; nothing when it is not live, has no chain, or is paused until it is resumed';
 
 CREATE OR REPLACE FUNCTION timetable.next_fires(chain_name text, n integer DEFAULT 5)
 RETURNS SETOF timestamptz

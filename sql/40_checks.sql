@@ -94,12 +94,27 @@ CREATE TRIGGER check_updated_elements AFTER UPDATE ON timetable.task_chain
     REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION timetable.check_elements();
 
+-- Since when a config that is paused until an instant is scheduled. A fire at that instant is after
+-- the pause, hence a little before it, and always another little: daemons tell one version of a
+-- schedule from the next by this.
+CREATE OR REPLACE FUNCTION timetable.since_of_pause(until timestamptz, former timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    since CONSTANT timestamptz := until - (1 + floor(random() * 998)) * interval '1 microsecond';
+BEGIN
+    RETURN CASE WHEN since = former THEN since - interval '1 microsecond' ELSE since END;
+END $$;
+
 -- Fires count as missed only from the moment at which they were first meant to happen: by that
 -- schedule, within that window, and with a chain.
 CREATE OR REPLACE FUNCTION timetable.note_scheduled_since() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.scheduled_since := clock_timestamp();
+    IF NEW.paused_until > NEW.scheduled_since AND isfinite(NEW.paused_until) THEN
+        NEW.scheduled_since := timetable.since_of_pause(NEW.paused_until, OLD.scheduled_since);
+    END IF;
     RETURN NEW;
 END $$;
 
@@ -117,3 +132,35 @@ CREATE TRIGGER note_scheduled_since BEFORE UPDATE ON timetable.chain_execution_c
             OLD.jitter, OLD.on_gap, OLD.on_repeat)
     )
     EXECUTE FUNCTION timetable.note_scheduled_since();
+
+-- A pause is no time in which a config was meant to fire: what would have been due in it is not
+-- missed. Its end needs no write; one without an end is read like a config that is not live.
+CREATE OR REPLACE FUNCTION timetable.note_pause() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    now CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    IF NEW.paused_until > now THEN
+        NEW.paused_at := now;
+        NEW.paused_by := session_user;
+        IF isfinite(NEW.paused_until) THEN
+            NEW.scheduled_since := timetable.since_of_pause(NEW.paused_until, OLD.scheduled_since);
+        END IF;
+    ELSE
+        NEW.paused_until := NULL;
+        NEW.paused_at := NULL;
+        NEW.paused_by := NULL;
+        NEW.pause_note := NULL;
+        IF OLD.paused_until > now THEN
+            NEW.scheduled_since := now;
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER note_inserted_pause BEFORE INSERT ON timetable.chain_execution_config
+    FOR EACH ROW WHEN (NEW.paused_until IS NOT NULL)
+    EXECUTE FUNCTION timetable.note_pause();
+CREATE TRIGGER note_pause BEFORE UPDATE ON timetable.chain_execution_config
+    FOR EACH ROW WHEN (NEW.paused_until IS DISTINCT FROM OLD.paused_until)
+    EXECUTE FUNCTION timetable.note_pause();

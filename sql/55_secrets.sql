@@ -1,5 +1,15 @@
 -- Secrets in parameters: a run keeps them until it has ended, its record does not.
 
+-- A row that is secret as a whole, as a claim takes it into a run: redacted, and unwrapped by the
+-- daemon. Whoever asks for a run may pass such rows himself.
+CREATE OR REPLACE FUNCTION timetable.secret_row(parameters jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN jsonb_build_object('timetable.secret', parameters);
+END $$;
+COMMENT ON FUNCTION timetable.secret_row(jsonb) IS
+    'Marks one row of parameters as secret: SELECT timetable.run(1, jsonb_build_array(timetable.secret_row(''["pass"]'')))';
+
 -- One row of parameters. As in Redaction.swift only an object holds secrets: the values of keys that
 -- begin with "pass", other than a PasswordFile, and the logins of URLs (RFC 3986, section 3.2: the
 -- authority ends at / ? #).
@@ -8,6 +18,8 @@ LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF jsonb_typeof(parameters) <> 'object' THEN
         RETURN parameters;
+    ELSIF parameters ? 'timetable.secret' THEN
+        RETURN '"***"';
     END IF;
     -- In its JSON, where a quotation mark or a control character in a text has a backslash.
     RETURN coalesce((

@@ -147,6 +147,9 @@ BEGIN
                     OR f.since IS DISTINCT FROM CASE WHEN c.scheduled_since IS NOT NULL THEN
                         greatest(least(extract(epoch FROM c.scheduled_since) * 1000000, 9e18),
                             -9e18)::bigint END
+                    -- Where it ends by itself, the schedule counts from up to a millisecond before.
+                    OR c.paused_until >
+                        timestamptz 'epoch' + (f.fire + 1000) * interval '1 microsecond'
                     THEN 'GONE'
                 WHEN f.fire > extract(epoch FROM clock_timestamp()) * 1000000 THEN 'EARLY'
                 -- Another worker found that it was missed.
@@ -187,7 +190,9 @@ BEGIN
             j.config, j.instant, worker, CASE WHEN j.verdict <> 'SKIPPED' THEN (
                 SELECT jsonb_object_agg(p.chain_id, p.rows)
                 FROM (
-                    SELECT chain_id, jsonb_agg(value ORDER BY order_id) AS rows
+                    SELECT chain_id, jsonb_agg(CASE WHEN secret
+                        THEN jsonb_build_object('timetable.secret', value) ELSE value END
+                        ORDER BY order_id) AS rows
                     FROM timetable.chain_execution_parameters
                     WHERE chain_execution_config = j.config AND chain_id IS NOT NULL
                     GROUP BY chain_id
@@ -240,7 +245,8 @@ BEGIN
         FROM unnest(configs, firsts, lasts, counts, sinces) AS m (config, first, last, count, since)
         JOIN timetable.chain_execution_config c ON c.chain_execution_config = m.config
         -- What was decided by a schedule that is no more the config's is decided again.
-        WHERE c.live AND (c.client_name IS NULL OR c.client_name = worker)
+        WHERE c.live AND c.paused_until IS DISTINCT FROM 'infinity'
+            AND (c.client_name IS NULL OR c.client_name = worker)
             AND m.since IS NOT DISTINCT FROM CASE WHEN c.scheduled_since IS NOT NULL THEN
                 greatest(least(extract(epoch FROM c.scheduled_since) * 1000000, 9e18),
                     -9e18)::bigint END
@@ -275,7 +281,7 @@ BEGIN
 END $$;
 
 -- Turns payloads of NOTIFY timetable_run into requests: a config id, a chain name, or
--- {"config": id or name, "delay": seconds}. Only live configs; outcome UNKNOWN or INVALID else.
+-- {"config": id or name, "delay": seconds}. Only live configs that are not paused; outcome UNKNOWN or INVALID else.
 -- What was made of them stands in the setting timetable.taken until the transaction ends.
 CREATE OR REPLACE FUNCTION timetable.take_notified(
     payloads text[], OUT payload text, OUT outcome text, OUT request bigint
@@ -310,7 +316,7 @@ BEGIN
             -- A number is an id first; a chain may still have a number as its name.
             SELECT c.chain_execution_config INTO target
             FROM timetable.chain_execution_config c
-            WHERE c.live AND (
+            WHERE c.live AND (c.paused_until > clock_timestamp()) IS NOT TRUE AND (
                 c.chain_name = wanted
                 OR c.chain_execution_config =
                     CASE WHEN wanted ~ '^[0-9]{1,18}$' THEN wanted::bigint END)
@@ -458,7 +464,9 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT jsonb_object_agg(p.chain_id, p.rows) AS parameters
             FROM (
-                SELECT chain_id, jsonb_agg(value ORDER BY order_id) AS rows
+                SELECT chain_id, jsonb_agg(CASE WHEN secret
+                    THEN jsonb_build_object('timetable.secret', value) ELSE value END
+                    ORDER BY order_id) AS rows
                 FROM timetable.chain_execution_parameters
                 WHERE chain_execution_config = j.chain_execution_config
                     AND chain_id IS NOT NULL

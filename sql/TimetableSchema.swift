@@ -56,6 +56,8 @@ public enum TimetableSchema {
             File("66_workers.sql", PackageResources._6_workers_sql),
             File("67_retention.sql", PackageResources._7_retention_sql),
             File("70_functions.sql", PackageResources._0_functions_sql),
+            File("72_rights.sql", PackageResources._2_rights_sql),
+            File("75_jobs.sql", PackageResources._5_jobs_sql),
         ]
     }
 

@@ -102,7 +102,8 @@ extension NextFires {
             let defaults = try await session.run(Statements.defaultZone, deadline: .seconds(10))
             let reader = ConfigReader(zones: Zones(), defaultZone: defaults.text(0, 0) ?? "UTC")
             let label = "config \(id) (\(found.text(0, 1) ?? ""))"
-            return try of(rows, reader, label, after: after, count: count)
+            return try of(
+                rows, reader, label, pause: found.text(0, 3), after: after, count: count)
         } catch let error as PostgresError {
             if ["42P01", "3F000"].contains(error.sqlstate) {
                 throw StartFailure(
@@ -115,11 +116,13 @@ extension NextFires {
 
     @LoopActor
     private static func of(
-        _ rows: Rows, _ reader: ConfigReader, _ label: String, after: String?, count: Int
+        _ rows: Rows, _ reader: ConfigReader, _ label: String, pause: String?, after: String?,
+        count: Int
     ) throws -> NextFires {
         func none(_ remark: String) -> NextFires {
             NextFires(.utc, [], remark: "\(label) \(remark)")
         }
+        if rows.count == 0, let pause { return none("is paused until \(pause)") }
         if rows.count == 0 {
             return none("is not live, or has no chain: it fires when it is and has one")
         }
@@ -128,7 +131,9 @@ extension NextFires {
             throw StartFailure(.other, "\(label): \(problem.reason)")
         }
         guard let config = configs.first else { return none(Self.why(.manual)) }
-        return try NextFires(config.rule, label, after: after, count: count)
+        // A pause that ends by itself: nothing is due before.
+        let begin = pause == nil ? nil : config.scheduledSince
+        return try NextFires(config.rule, label, notBefore: begin, after: after, count: count)
     }
 
     private init(_ zone: ZoneRules, _ instants: [WallInstant], remark: String) {
@@ -138,12 +143,14 @@ extension NextFires {
     }
 
     private init(
-        _ rule: FireRule, _ label: String, after: String?, count: Int
+        _ rule: FireRule, _ label: String, notBefore begin: WallInstant? = nil, after: String?,
+        count: Int
     ) throws(Misasked) {
         zone = rule.zone
         var last = try after.map { time throws(Misasked) in
             try Self.instant(time, "--after", rule.zone)
         }
+        if let begin { last = max(begin, last ?? .now()) }
         var found: [WallInstant] = []
         while found.count < count, let next = rule.next(after: last ?? .now()) {
             found.append(next)

@@ -30,7 +30,7 @@ extension ChainRunner {
         context.logger.debug(
             """
             Output of the shell command for command:
-            \(element.script)\(parameter?.json ?? "[]")
+            \(element.script)\(parameter?.redacted ?? "[]")
             \(completion.output.text)
             """, metadata: metadata)
         execution.returnCode = try invocation.check(completion)
@@ -74,7 +74,7 @@ extension ChainRunner {
         var arguments: [String] = []
         for value in values {
             guard let value else {
-                throw TaskFailure("an argument of a program can't be null: \(parameter.json)")
+                throw TaskFailure("an argument of a program can't be null: \(parameter.redacted)")
             }
             arguments.append(value)
         }

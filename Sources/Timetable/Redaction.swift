@@ -1,9 +1,11 @@
 extension Parameter {
-    /// The JSON with `***` for passwords: values of keys that begin with "pass" in any case, other
-    /// than a `PasswordFile`, and the user and password of URLs. All else stays byte for byte.
+    /// The JSON with `***` for what is secret: all of it where its row is marked so, else values of
+    /// keys that begin with "pass" in any case, other than a `PasswordFile`, and the user and
+    /// password of URLs. All else stays byte for byte.
     ///
-    /// Only objects have any: arrays are values for SQL and programs.
+    /// Without the mark only objects have any: arrays are values for SQL and programs.
     var redacted: String {
+        if isSecret { return "\"***\"" }
         guard type == "object" else { return json }
         var redaction = Redaction(bytes: Array(json.utf8))
         redaction.run()

@@ -255,7 +255,7 @@ enum Statements {
                 ORDER BY r.scheduled_for DESC LIMIT 1) END,
             c.client_name IS NOT NULL
         FROM timetable.chain_execution_config c
-        WHERE c.live AND c.chain_id IS NOT NULL
+        WHERE c.live AND c.chain_id IS NOT NULL AND c.paused_until IS DISTINCT FROM 'infinity'
             AND (c.client_name IS NULL OR c.client_name = $1)
         """
     static let configPage = Statement(
@@ -267,11 +267,16 @@ enum Statements {
     static let configsByID = Statement(
         "configs_by_id",
         configColumns + " AND c.chain_execution_config = ANY ($2::bigint[])")
-    /// Columns: id, name, and which worker alone may run it. By name, else by id.
+    /// Columns: id, name, which worker alone may run it, until when it is paused and why. By name,
+    /// else by id.
     static let configNamed = Statement(
         nil,
         """
-        SELECT chain_execution_config, chain_name, client_name
+        SELECT chain_execution_config, chain_name, client_name, CASE
+            WHEN paused_until > clock_timestamp() THEN coalesce(
+                to_char(nullif(paused_until, 'infinity') AT TIME ZONE 'UTC',
+                    'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'it is resumed') || coalesce(
+                ': ' || pause_note, '') END
         FROM timetable.chain_execution_config
         WHERE chain_name = $1 OR chain_execution_config::text = $1
         ORDER BY chain_name = $1 DESC LIMIT 1
@@ -370,9 +375,9 @@ enum Statements {
                     THEN coalesce(d.connect_string, '') END,
                 e.ignore_error IS TRUE, e.autonomous,
                 \(microseconds("e.timeout")),
-                p.value::text, jsonb_typeof(p.value),
-                CASE jsonb_typeof(p.value) WHEN 'array' THEN
-                    ARRAY(SELECT jsonb_array_elements_text(p.value)) END,
+                v.value::text, jsonb_typeof(v.value),
+                CASE jsonb_typeof(v.value) WHEN 'array' THEN
+                    ARRAY(SELECT jsonb_array_elements_text(v.value)) END,
                 CASE WHEN jsonb_typeof(own.rows) <> 'array'
                         OR jsonb_typeof(w.parameters) <> 'object'
                     THEN timetable.redacted(coalesce(own.rows, w.parameters))::text END,
@@ -383,7 +388,8 @@ enum Statements {
                             OR e.database_connection IS NOT NULL)),
                 w.is_after, w.attempt, \(microseconds("w.timeout")), w.scheduled_for,
                 (SELECT q.failed_run FROM timetable.run_request q
-                    WHERE q.run_request = w.run_request)
+                    WHERE q.run_request = w.run_request),
+                v.is_secret
             FROM won w
             JOIN element e ON e.run_status = w.run_status
             LEFT JOIN timetable.base_task b ON b.task_id = e.task_id
@@ -393,6 +399,12 @@ enum Statements {
             LEFT JOIN LATERAL jsonb_array_elements(
                 CASE jsonb_typeof(own.rows) WHEN 'array' THEN own.rows END
             ) WITH ORDINALITY AS p (value, number) ON true
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN s.is_secret THEN p.value -> 'timetable.secret'
+                    ELSE p.value END AS value, s.is_secret
+                FROM (SELECT jsonb_typeof(p.value) = 'object'
+                    AND p.value ? 'timetable.secret' AS is_secret) AS s
+            ) AS v
             ORDER BY w.run_status, e.position, p.number
             """)
     }

@@ -65,6 +65,8 @@ struct Parameter: Sendable, Equatable {
     let type: String
     /// The values of an array as text; nil for JSON null, and when it is no array.
     let values: [String?]?
+    /// Whether all of it is to be kept out of records and logs.
+    var isSecret = false
 }
 
 extension Run {
@@ -156,6 +158,7 @@ extension Parameter {
         guard let json = rows.text(row, 15) else { return nil }
         return Parameter(
             json: json, type: rows.text(row, 16) ?? "null",
-            values: rows.text(row, 17).flatMap(parseArrayLiteral))
+            values: rows.text(row, 17).flatMap(parseArrayLiteral),
+            isSecret: rows.boolean(row, 25) == true)
     }
 }

@@ -265,7 +265,7 @@ extension Simulation {
         case 1...3:
             config.rule = draw.rule(now: now, using: &generator)
             config.version += 1
-            config.scheduledSince = now
+            schedule(&config)
             setPolicy(&config)
             if case .every = config.rule.kind, chance(1, of: 2) {
                 // Due before anybody has heard of it.
@@ -274,19 +274,43 @@ extension Simulation {
             }
         case 4:
             // Due as before, and yet another schedule.
-            config.scheduledSince = now
+            schedule(&config)
+        case 8, 9:
+            pauseOrResume(&config)
         case 5:
             note(nil) { "all configs are touched" }
             for id in database.ids { database.configs[id].map { database.write($0) } }
             return
         case 6:
             config.live.toggle()
-            if config.live { config.scheduledSince = now }
+            if config.live { schedule(&config) }
         default:
             config.maxInstances = chance(1, of: 2) ? nil : random(1...3)
         }
         note(id) { "is changed: \(config.rule.text) \(config)" }
         database.write(config)
+    }
+
+    // As in the triggers note_scheduled_since and note_pause.
+    private func schedule(_ config: inout SimulatedConfig) {
+        let former = config.scheduledSince
+        config.scheduledSince = now
+        if let until = config.pausedUntil, until > now, until != Length.never {
+            let since = until - random(1...998)
+            config.scheduledSince = since == former ? since - 1 : since
+        }
+    }
+
+    private func pauseOrResume(_ config: inout SimulatedConfig) {
+        if let until = config.pausedUntil, chance(1, of: 2) {
+            config.pausedUntil = nil
+            if until > now { config.scheduledSince = now }
+        } else if chance(1, of: 4) {
+            config.pausedUntil = Length.never
+        } else {
+            config.pausedUntil = now + 1 + anyLength(upTo: span.period * 8)
+            schedule(&config)
+        }
     }
 
     /// A config, and rather one that fires just now.

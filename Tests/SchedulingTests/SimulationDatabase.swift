@@ -7,6 +7,8 @@ struct SimulatedConfig {
     var rule: DrawnRule
     var live = true
     var scheduledSince: Int64
+    /// `Length.never`: until it is resumed.
+    var pausedUntil: Int64?
     var misfire: MisfireWord
     var window: Int64
     var grace: Int64
@@ -19,6 +21,9 @@ struct SimulatedConfig {
     enum MisfireWord: CaseIterable { case skip, once, all }
 
     var isAfter: Bool { delay != nil }
+
+    /// Whether it ever does, as it is.
+    var fires: Bool { live && pausedUntil != Length.never }
 
     /// The delay of `@after`.
     var delay: Int64? {
@@ -97,11 +102,12 @@ final class SimulatedDatabase {
     func write(_ config: SimulatedConfig) {
         let old = configs.updateValue(config, forKey: config.id)
         let isSame =
-            old.map { $0.live == config.live && $0.scheduledSince == config.scheduledSince }
-            ?? false
+            old.map {
+                $0.fires == config.fires && $0.scheduledSince == config.scheduledSince
+            } ?? false
         if !isSame {
             close(config.id)
-            if config.live {
+            if config.fires {
                 openEpoch[config.id] = epochs.count
                 epochs.append(Epoch(config: config, since: config.scheduledSince))
             }
@@ -122,7 +128,8 @@ final class SimulatedDatabase {
     /// The page or the named rows that a worker reads.
     func read(_ ids: [Int64], for worker: Int) -> [(SimulatedConfig, lastRun: SimulatedRun?)] {
         ids.compactMap { id in
-            guard let config = configs[id], config.live, config.worker.map({ $0 == worker }) ?? true
+            guard let config = configs[id], config.fires,
+                config.worker.map({ $0 == worker }) ?? true
             else { return nil }
             return (config, config.isAfter ? lastRow(id) : nil)
         }
@@ -136,7 +143,7 @@ final class SimulatedDatabase {
     ) -> [(Outcome, Int?)] {
         fires.map { id, fire, since in
             guard let config = configs[id], config.live, config.worker ?? worker == worker,
-                config.scheduledSince == since
+                config.scheduledSince == since, fire + 1_000 >= config.pausedUntil ?? .min
             else { return (.gone, nil) }
             guard fire <= clock else { return (.early, nil) }
             guard byFire[id]?[fire] == nil, (accounted(id, through: fire) ?? .min) < fire else {
@@ -247,7 +254,7 @@ final class SimulatedDatabase {
     func recordMissed(
         _ id: Int64, first: Int64, last: Int64, count: Int, since: Int64?, by worker: Int
     ) {
-        guard let config = configs[id], config.live, config.worker ?? worker == worker,
+        guard let config = configs[id], config.fires, config.worker ?? worker == worker,
             config.scheduledSince == since
         else { return }
         var first = first
@@ -280,7 +287,8 @@ extension SimulatedConfig: CustomStringConvertible {
         \(window / Length.second) s grace \(grace / Length.second) s jitter \
         \(rule.jitter / Length.second) s since \(scheduledSince.utc)\
         \(rule.startsAt.map { " from \($0.utc)" } ?? "")\
-        \(rule.endsAt.map { " to \($0.utc)" } ?? "")\(live ? "" : " not live") \
+        \(rule.endsAt.map { " to \($0.utc)" } ?? "")\(live ? "" : " not live")\
+        \(pausedUntil.map { " paused until \($0 == Length.never ? "ever" : $0.utc)" } ?? "") \
         at most \(maxInstances ?? 16)\(worker.map { " by \($0)" } ?? "")
         """
     }
