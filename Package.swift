@@ -84,6 +84,8 @@ let package = Package(
             resources: schemaFiles.map { .embedInCode($0) },
             swiftSettings: settings),
 
+        .target(name: "Terminal", swiftSettings: settings),
+
         // The application and its command line.
         .target(
             name: "Timetable",
@@ -96,7 +98,7 @@ let package = Package(
             name: "carillon",
             dependencies: [
                 "Timetable", "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Systemd",
-                "TimetableSchema", arguments, logging,
+                "TimetableSchema", "Terminal", arguments, logging,
             ],
             swiftSettings: settings),
 
@@ -118,6 +120,7 @@ let package = Package(
         .testTarget(
             name: "ReadmeTests", dependencies: ["TestSupport"], swiftSettings: settings),
 
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: settings),
         .testTarget(name: "TimingTests", dependencies: ["Timing"], swiftSettings: settings),
         .testTarget(
             name: "SchedulingTests", dependencies: ["Scheduling", "Timing", "TestSupport"],

@@ -145,6 +145,13 @@ extension FireRule {
         return nominal(after: instant).map { moved($0, options) }
     }
 
+    /// The planned time of a fire, jitter taken off again. Microseconds.
+    func planned(of fire: WallInstant) -> Int64? {
+        guard let options, options.jitterMicroseconds > 0 else { return fire.microseconds }
+        let from = fire.advanced(byMicroseconds: -options.jitterMicroseconds - 1).microseconds
+        return Self.latest(after: from, through: fire.microseconds, next: nominal(after:))
+    }
+
     /// A planned time with its jitter. It stays before the next planned time, so that no two fires
     /// meet and their order is kept.
     private func moved(_ planned: Int64, _ options: Options) -> Int64 {

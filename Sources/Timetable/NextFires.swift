@@ -8,6 +8,12 @@ internal import Timing
 public struct NextFires: Sendable {
     private let zone: ZoneRules
     private let instants: [WallInstant]
+    /// What fires: the config's `chain_name`; nil for a schedule.
+    public private(set) var name: String?
+    /// When it fires, in words, with the zone; nil for a config that is not live.
+    public private(set) var words: String?
+    /// For each fire that a clock change moved, its reason; else nil.
+    private var moves: [MovedFire?] = []
     /// Why there are fewer than were asked for: a sentence.
     public let remark: String?
 
@@ -48,6 +54,19 @@ public struct NextFires: Sendable {
     /// The fires as RFC 3339, in their zone with its offset or in UTC.
     public func lines(inUTC: Bool) -> [String] {
         instants.map { $0.rfc3339(in: inUTC ? nil : zone) }
+    }
+
+    /// The fires with, where a clock change moved one, the time that does not exist.
+    public func fires(inUTC: Bool) -> [(time: String, missing: String?)] {
+        zip(lines(inUTC: inUTC), moves).map { ($0, $1?.missing) }
+    }
+
+    public var zoneName: String { zone.name }
+
+    /// Of each fire that a clock change moved, why: `on 29 March 2026 at 03:00, because 02:30 does
+    /// not exist`.
+    public var remarksOnClockChanges: [String] {
+        moves.compactMap { $0 }.map { "on \($0.at), because \($0.missing) does not exist" }
     }
 }
 
@@ -102,8 +121,10 @@ extension NextFires {
             let defaults = try await session.run(Statements.defaultZone, deadline: .seconds(10))
             let reader = ConfigReader(zones: Zones(), defaultZone: defaults.text(0, 0) ?? "UTC")
             let label = "config \(id) (\(found.text(0, 1) ?? ""))"
-            return try of(
+            var fires = try of(
                 rows, reader, label, pause: found.text(0, 3), after: after, count: count)
+            fires.name = found.text(0, 1)
+            return fires
         } catch let error as PostgresError {
             if ["42P01", "3F000"].contains(error.sqlstate) {
                 throw StartFailure(
@@ -157,6 +178,9 @@ extension NextFires {
             last = next
         }
         instants = found
+        moves = found.map(rule.moved)
+        words = ScheduleInWords.of(rule.schedule)
+        if case .cron = rule.schedule { words?.append(", \(rule.zone.name) time") }
         switch rule.schedule {
         case .manual, .reboot, .after: remark = "\(label) \(Self.why(rule.schedule))"
         case .cron, .every, .at:

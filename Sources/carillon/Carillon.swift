@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Glibc
+internal import Terminal
 internal import Timetable
 
 @main
@@ -16,6 +17,11 @@ struct Carillon: ParsableCommand {
 
 /// Says on stderr what went wrong.
 func complain(_ message: String) {
-    let line = Array("carillon: \(message)\n".utf8)
+    say("carillon: \(message)")
+}
+
+/// Says on stderr what a script need not read.
+func say(_ message: String) {
+    let line = Array("\(Plain.block(message))\n".utf8)
     _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
 }

@@ -3,6 +3,7 @@ internal import Glibc
 internal import Postgres
 internal import Reactor
 internal import Scheduling
+internal import Terminal
 internal import Timetable
 
 struct Next: ParsableCommand {
@@ -11,7 +12,8 @@ struct Next: ParsableCommand {
         discussion: """
             An argument that is a schedule is asked of no database: carillon next '30 2 * * *' \
             --zone Europe/Berlin. Any other is the chain_name or the id of a config; --name says \
-            so where a name looks like a schedule. Prints one RFC 3339 time a line.
+            so where a name looks like a schedule. Prints one RFC 3339 time a line. On stderr it \
+            says the same in words, with the reason for each time that a clock change moves.
 
             Exit codes: 0 also when nothing is left to fire, or not by the clock (@manual, \
             @reboot, @after, not live, no chain): that is said on stderr; 1 a config that no \
@@ -36,6 +38,9 @@ struct Next: ParsableCommand {
 
     @Flag(help: "In UTC with Z, not in the zone with its offset.")
     var utc = false
+
+    @Flag(help: "An array of objects: name, in_words, zone, fire, missing_time.")
+    var json = false
 
     @OptionGroup(title: "With a schedule") var terms: Terms
     @OptionGroup(title: "Connection, for a config") var connection: ConnectionOptions
@@ -111,7 +116,7 @@ struct Next: ParsableCommand {
     mutating func run() throws {
         // The zone of a config is the database's, as for the daemon.
         unsafe unsetenv("PGTZ")
-        let (config, after, count, utc) = (config, after, count, utc)
+        let (config, after, count, utc, json) = (config, after, count, utc, json)
         let expression = terms.expression(what ?? "")
         let parameters = connection.parameters
         ConnectionOptions.hidePassword()
@@ -124,7 +129,13 @@ struct Next: ParsableCommand {
                 } else {
                     fires = try await NextFires.of(expression, after: after, count: count)
                 }
-                for line in fires.lines(inUTC: utc) { print(line) }
+                if json {
+                    print(JSONText.lines(Self.objects(fires, inUTC: utc)))
+                } else {
+                    if let words = fires.words { say(words) }
+                    for line in fires.lines(inUTC: utc) { print(line) }
+                    for remark in fires.remarksOnClockChanges { say(remark) }
+                }
                 if let remark = fires.remark { complain(remark) }
                 return 0
             } catch let error as NextFires.Misasked {
@@ -136,5 +147,15 @@ struct Next: ParsableCommand {
             }
         }
         throw ExitCode(code)
+    }
+
+    private static func objects(_ fires: NextFires, inUTC: Bool) -> [JSONText] {
+        fires.fires(inUTC: inUTC).map { fire in
+            .object([
+                ("name", .of(fires.name)), ("in_words", .of(fires.words)),
+                ("zone", .text(fires.zoneName)), ("fire", .text(fire.time)),
+                ("missing_time", .of(fire.missing)),
+            ])
+        }
     }
 }

@@ -3,7 +3,8 @@ extension Rule {
     /// `system` are modules of the platform and of packages; a room has only those it lists.
     private static let drawing = """
         carillon: Timetable Scheduling Timing Reactor Postgres Programs Systemd TimetableSchema
-        carillon: ArgumentParser Logging Glibc CLinux FoundationEssentials
+        carillon: ArgumentParser Logging Glibc CLinux FoundationEssentials Terminal
+        Terminal:
         carillon-bench: Timetable Scheduling Timing Reactor Postgres Programs TimetableSchema
         carillon-bench: Glibc CLinux FoundationEssentials
         Timetable: Scheduling Timing Reactor Postgres Programs Transfers Systemd TimetableSchema

@@ -19,7 +19,12 @@ struct NextTests {
     @Test func aGapInBerlin() async throws {
         let (lines, said, end) = try await next(Self.night + ["--utc"])
         #expect(lines == ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"])
-        #expect(said == "")
+        #expect(
+            said == """
+                at 02:30 every day, Europe/Berlin time
+                on 29 March 2026 at 03:00, because 02:30 does not exist
+
+                """)
         #expect(end == .exited(0))
         let local = [
             "2026-03-28T02:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00",
@@ -216,5 +221,72 @@ struct NextTests {
         #expect(empty.said.contains("no schema timetable"))
         let away = try await next(["nightly", "--host", "/nowhere"], database.environment)
         #expect(away.end == .exited(2))
+    }
+}
+
+/// What `carillon next` says beside the times.
+struct NextInWordsTests {
+    @Test(arguments: [
+        (["0 3 * * *", "--zone", "Europe/Berlin"], "at 03:00 every day, Europe/Berlin time\n"),
+        (
+            ["@at 2026-03-29 02:10", "--zone", "Europe/Berlin"],
+            """
+            once, on 29 March 2026 at 02:10
+            on 29 March 2026 at 03:00, because 02:10 does not exist
+            carillon: @at 2026-03-29 02:10 fires no more after that
+
+            """
+        ),
+        // In the gap and at its end, merged: nothing is moved that was not to fire anyway.
+        (
+            ["0,30 2,3 * * *", "--zone", "Europe/Berlin"],
+            "at 02:00, 02:30, 03:00 and 03:30 every day, Europe/Berlin time\n"
+        ),
+        // What follows real time is not moved.
+        (["*/30 * * * *", "--zone", "Europe/Berlin"], "every 30 minutes, Europe/Berlin time\n"),
+        (
+            ["30 2 * * *", "--zone", "Europe/Berlin", "--jitter", "5m"],
+            """
+            at 02:30 every day, Europe/Berlin time
+            on 29 March 2026 at 03:00, because 02:30 does not exist
+
+            """
+        ),
+        // The clock of Havana goes from 23:59:59 on 8 March to 01:00: midnight is of the new day.
+        (
+            ["0 0 * * *", "--zone", "America/Havana", "--after", "2026-03-07T06:00Z"],
+            """
+            at 00:00 every day, America/Havana time
+            on 8 March 2026 at 01:00, because 00:00 does not exist
+
+            """
+        ),
+    ])
+    func words(arguments: [String], expected: String) async throws {
+        let after = arguments.contains("--after") ? [] : ["--after", "2026-03-28T23:00Z"]
+        let result = try await runProgram(
+            DaemonProcess.builtCarillon(), ["next", "--count", "2"] + after + arguments,
+            environment: ["TZ": "UTC"], limit: .seconds(30))
+        #expect(result.stderr == expected)
+        #expect(result.end == .exited(0))
+    }
+
+    @Test func asJSON() async throws {
+        let result = try await runProgram(
+            DaemonProcess.builtCarillon(),
+            [
+                "next", "30 2 * * *", "--zone", "Europe/Berlin", "--after", "2026-03-28T00:00Z",
+                "--count", "2", "--json",
+            ],
+            environment: [:], limit: .seconds(30))
+        let words = #""in_words": "at 02:30 every day, Europe/Berlin time""#
+        let berlin = #""name": null, \#(words), "zone": "Europe/Berlin""#
+        #expect(
+            result.stdout == """
+                [{\(berlin), "fire": "2026-03-28T02:30:00+01:00", "missing_time": null},
+                 {\(berlin), "fire": "2026-03-29T03:00:00+02:00", "missing_time": "02:30"}]
+
+                """)
+        #expect(result.stderr == "")
     }
 }
