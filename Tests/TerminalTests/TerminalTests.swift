@@ -85,13 +85,13 @@ import Testing
         let objects: [JSONText] = [
             .object([
                 ("a\"b", .text("x\n\u{1B}\\")), ("n", .of(Int64(7))), ("no", .of(nil as String?)),
-                ("raw", .of(json: "{\"k\": [1]}")), ("all", .array([.boolean(true), .null])),
+                ("raw", .of(json: "{\"k\": [1]}")), ("of", .array([.boolean(true), .null])),
             ]),
             .object([]),
         ]
         #expect(
             JSONText.lines(objects) == #"""
-                [{"a\"b": "x\n\u001b\\", "n": 7, "no": null, "raw": {"k": [1]}, "all": [true, null]},
+                [{"a\"b": "x\n\u001b\\", "n": 7, "no": null, "raw": {"k": [1]}, "of": [true, null]},
                  {}]
                 """#)
         #expect(JSONText.lines([]) == "[]")

@@ -259,9 +259,15 @@ struct UpgradeTests {
     @Test func aPrivateServerIsUpgradedByItsDaemon() async throws {
         let embedded = try Embedded()
         try await embedded.serve()
+        try await embedded.stop()
+        // A daemon would notice what is done to its schema, and end.
+        let server = try embedded.startServerByHand()
+        try await eventually("the server by hand is ready") {
+            embedded.status?.hasPrefix("\(server.pid)\n") == true
+                && embedded.status?.contains("ready") == true
+        }
         try await embedded.psql("DROP SCHEMA timetable CASCADE")
         try await embedded.psql(Self.fixture(3).replacing("'postgres'", with: "'scheduler'"))
-        try await embedded.stop()
         try await embedded.serve()
         #expect(
             embedded.lines.contains { $0.contains("upgraded the schema timetable from version 3") })
