@@ -37,13 +37,8 @@ struct ConfigReader {
     private func config(
         _ id: Int64, _ rows: Rows, _ row: Int
     ) throws(Zones.Failure) -> PlannedConfig? {
-        let schedule = try schedule(id, rows, row)
-        let rule = FireRule(
-            schedule: schedule, zone: try zones.rules(rows.text(row, 8) ?? defaultZone), config: id,
-            onGap: rows.text(row, 12) == "SKIP" ? .skip : .run,
-            onRepeat: rows.text(row, 13) == "BOTH" ? .both : .first,
-            startsAt: instant(rows, row, 9), endsAt: instant(rows, row, 10),
-            jitterMicroseconds: rows.integer(row, 11) ?? 0)
+        let rule = try rule(id, rows, row)
+        let schedule = rule.schedule
         switch schedule {
         case .manual: return nil
         case .after, .reboot, .cron, .every, .at: break
@@ -55,6 +50,17 @@ struct ConfigReader {
             scheduledSince: instant(rows, row, 15) ?? .distantPast,
             misfire: Self.policies[rows.text(row, 16) ?? ""] ?? .skip,
             misfireWindow: max(0, rows.integer(row, 17) ?? 0), lastRun: lastRun(rows, row))
+    }
+
+    /// What decides when the config of a row fires by the clock.
+    func rule(_ id: Int64, _ rows: Rows, _ row: Int) throws(Zones.Failure) -> FireRule {
+        FireRule(
+            schedule: try schedule(id, rows, row),
+            zone: try zones.rules(rows.text(row, 8) ?? defaultZone), config: id,
+            onGap: rows.text(row, 12) == "SKIP" ? .skip : .run,
+            onRepeat: rows.text(row, 13) == "BOTH" ? .both : .first,
+            startsAt: instant(rows, row, 9), endsAt: instant(rows, row, 10),
+            jitterMicroseconds: rows.integer(row, 11) ?? 0)
     }
 
     private static let policies: [String: MisfirePolicy] = [

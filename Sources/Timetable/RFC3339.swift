@@ -1,6 +1,6 @@
 internal import Glibc
-internal import Scheduling
-internal import Timing
+public import Scheduling
+public import Timing
 
 /// RFC 3339.
 extension WallInstant {
@@ -16,7 +16,7 @@ extension WallInstant {
     ///
     /// In UTC, too, where RFC 3339 has no form: offsets with seconds (before about 1920), the years
     /// 0 and 10000.
-    func rfc3339(in zone: ZoneRules?) -> String {
+    public func rfc3339(in zone: ZoneRules?) -> String {
         let seconds = wholeSeconds
         let fraction = microseconds - seconds * 1_000_000
         var offset = Int64(zone?.offset(at: self) ?? 0)
@@ -30,6 +30,12 @@ extension WallInstant {
         let minutes = offset.magnitude / 60
         return time + (offset < 0 ? "-" : "+") + Self.digits(Int64(minutes / 60), 2) + ":"
             + Self.digits(Int64(minutes % 60), 2)
+    }
+
+    /// For people: `2026-03-29 03:00:00+02:00`, cut off below the second.
+    public func shown(in zone: ZoneRules?) -> String {
+        WallInstant(seconds: wholeSeconds).rfc3339(in: zone)
+            .replacing("T", with: " ", maxReplacements: 1)
     }
 
     /// Rounded towards the past.

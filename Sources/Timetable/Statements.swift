@@ -227,7 +227,7 @@ enum Statements {
 
     /// An instant or a length as a bigint, also where it is infinite: one odd row must not keep
     /// all others from being read.
-    private static func microseconds(_ column: String) -> String {
+    static func microseconds(_ column: String) -> String {
         """
         CASE WHEN \(column) IS NOT NULL THEN
             greatest(least(extract(epoch FROM \(column)) * 1000000, 9e18), -9e18)::bigint END
@@ -235,7 +235,7 @@ enum Statements {
     }
 
     /// What decides when configs fire. Times in microseconds since 1970.
-    private static let configColumns = """
+    static let configFields = """
         SELECT c.chain_execution_config, c.chain_name, c.schedule,
             c.run_at_minute, c.run_at_hour, c.run_at_day, c.run_at_month, c.run_at_day_of_week,
             c.time_zone,
@@ -254,10 +254,15 @@ enum Statements {
                     AND r.scheduled_for IS NOT NULL
                 ORDER BY r.scheduled_for DESC LIMIT 1) END,
             c.client_name IS NOT NULL
-        FROM timetable.chain_execution_config c
-        WHERE c.live AND c.chain_id IS NOT NULL AND c.paused_until IS DISTINCT FROM 'infinity'
-            AND (c.client_name IS NULL OR c.client_name = $1)
         """
+    private static let configColumns =
+        configFields + """
+
+            FROM timetable.chain_execution_config c
+            WHERE c.live AND c.chain_id IS NOT NULL
+                AND c.paused_until IS DISTINCT FROM 'infinity'
+                AND (c.client_name IS NULL OR c.client_name = $1)
+            """
     static let configPage = Statement(
         "config_page",
         configColumns + """

@@ -9,7 +9,9 @@ struct Carillon: ParsableCommand {
         commandName: "carillon",
         abstract: "A job scheduler for PostgreSQL: insert a row, and the job runs at its time.",
         version: carillonVersion,
-        subcommands: [Serve.self, Next.self, Migrate.self, Schema.self],
+        subcommands: [
+            Serve.self, List.self, Next.self, Runs.self, Show.self, Migrate.self, Schema.self,
+        ],
         defaultSubcommand: Serve.self,
         // -h is the host, as for psql.
         helpNames: .long)

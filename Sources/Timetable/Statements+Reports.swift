@@ -1,0 +1,68 @@
+internal import Postgres
+
+/// What the command line asks. Sent once a session, so unprepared. Times in microseconds since 1970.
+extension Statements {
+    /// The states of a run that did not do what it was to do.
+    private static let failures = "('CHAIN_FAILED', 'TIMED_OUT', 'DEAD', 'CANCELLED', 'MISSED')"
+
+    /// Configs whose name is LIKE $1, or that have the id $2; both NULL for all. After the 20
+    /// columns that decide when it fires: live, has a chain, paused until, its note, the worker,
+    /// the schedule as text; then of the last run: id, state, planned time, start, end, reason.
+    static let configReport = Statement(
+        nil,
+        configFields + """
+            , c.live IS TRUE, c.chain_id IS NOT NULL, \(microseconds("c.paused_until")),
+                c.pause_note, c.client_name,
+                coalesce(c.schedule, concat_ws(' ', coalesce(c.run_at_minute::text, '*'),
+                    coalesce(c.run_at_hour::text, '*'), coalesce(c.run_at_day::text, '*'),
+                    coalesce(c.run_at_month::text, '*'),
+                    coalesce(c.run_at_day_of_week::text, '*'))),
+                r.run_status, r.execution_status, \(microseconds("r.scheduled_for")),
+                \(microseconds("r.started")), \(microseconds("r.finished")),
+                coalesce(r.error, r.reason)
+            FROM timetable.chain_execution_config c
+            LEFT JOIN LATERAL (
+                SELECT * FROM timetable.run_status s
+                WHERE s.chain_execution_config = c.chain_execution_config
+                ORDER BY s.run_status DESC LIMIT 1) AS r ON true
+            WHERE coalesce(c.chain_name LIKE $1 OR c.chain_execution_config = $2::bigint,
+                c.chain_name LIKE $1, true)
+            """)
+
+    private static let runColumns = """
+        SELECT r.run_status, r.chain_execution_config, c.chain_name, r.execution_status,
+            \(microseconds("r.scheduled_for")), \(microseconds("r.started")),
+            \(microseconds("r.finished")), r.attempt, r.client_name, r.error, r.sqlstate, r.reason,
+            r.run_request, q.requested_by, \(microseconds("r.retry_at")), c.time_zone,
+            r.missed_count, \(microseconds("r.missed_until"))
+        FROM timetable.run_status r
+        LEFT JOIN timetable.chain_execution_config c
+            ON c.chain_execution_config = r.chain_execution_config
+        LEFT JOIN timetable.run_request q ON q.run_request = r.run_request
+
+        """
+    /// Runs of the config $1, that failed ($2), since $3, not before the id $4, $5 at most; the
+    /// latest first.
+    static let runReport = Statement(
+        nil,
+        runColumns + """
+            WHERE ($1::bigint IS NULL OR r.chain_execution_config = $1::bigint)
+                AND ($2::boolean IS NOT TRUE OR r.execution_status IN \(failures))
+                AND ($3::bigint IS NULL OR coalesce(r.started, r.scheduled_for,
+                    r.last_status_update) >= timetable.instant($3::bigint))
+            ORDER BY r.run_status DESC LIMIT $4::integer
+            """)
+    static let oneRunReport = Statement(nil, runColumns + "WHERE r.run_status = $1::bigint")
+    static let runOfRequest = Statement(nil, runColumns + "WHERE r.run_request = $1::bigint")
+
+    /// The invocations of a run, in the order of their ends.
+    static let taskReport = Statement(
+        nil,
+        """
+        SELECT e.chain_id, e.name, e.kind, e.attempt, \(microseconds("e.last_run")),
+            \(microseconds("e.finished")), e.returncode, e.pid, e.sqlstate, e.parameters, e.output,
+            e.error, e.client_name
+        FROM timetable.execution_log e WHERE e.run_status = $1::bigint
+        ORDER BY e.finished, e.last_run
+        """)
+}

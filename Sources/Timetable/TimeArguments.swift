@@ -1,0 +1,49 @@
+internal import Postgres
+internal import Reactor
+internal import Scheduling
+public import Timing
+
+/// Times as people write them on a command line.
+extension Reports {
+    /// A time of the past: `2h` or `90s` ago, `today`, `yesterday`, or a date with or without a
+    /// time of day, on the clock of the database's zone where it names no offset.
+    ///
+    /// Throws `NextFires.Misasked`.
+    public func past(_ text: String, _ option: String) throws -> WallInstant {
+        let now = WallInstant.now()
+        if case .every(let length)? = try? Schedule(parsing: "@every \(text)", hashSeed: 0) {
+            return now.advanced(byMicroseconds: -length)
+        }
+        let zone = rules(nil)
+        let today = String(now.shown(in: zone).prefix(10))
+        switch text.lowercased() {
+        case "today": return try midnight(of: today, zone, option)
+        case "yesterday":
+            let noon = try midnight(of: today, zone, option)
+                .advanced(byMicroseconds: -12 * 3_600_000_000)
+            return try midnight(of: String(noon.shown(in: zone).prefix(10)), zone, option)
+        default: break
+        }
+        let full = text.count <= 10 && text.contains("-") ? text + " 00:00" : text
+        if let found = instant(full, zone) { return found }
+        throw NextFires.Misasked(
+            message:
+                "\(option): \(text) is no time; a time such as 2026-03-28 12:00 is, or a date, "
+                + "today, yesterday, or how long ago: 90s, 2h, 3d")
+    }
+
+    private func midnight(
+        of date: String, _ zone: ZoneRules, _ option: String
+    ) throws -> WallInstant {
+        guard let found = instant(date + " 00:00", zone) else {
+            throw NextFires.Misasked(
+                message: "\(option): the clock of \(zone.name) did not show \(date)")
+        }
+        return found
+    }
+
+    private func instant(_ text: String, _ zone: ZoneRules) -> WallInstant? {
+        guard let schedule = try? Schedule(parsing: "@at \(text)", hashSeed: 0) else { return nil }
+        return FireRule(schedule: schedule, zone: zone, config: 0).next(after: .distantPast)
+    }
+}

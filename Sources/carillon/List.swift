@@ -1,0 +1,120 @@
+internal import ArgumentParser
+internal import Reactor
+internal import Scheduling
+internal import Terminal
+internal import Timetable
+internal import Timing
+
+struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List configs: when each fires next, and how its last run ended.",
+        discussion: """
+            What is next comes first. A name may hold * and ?, in quotes for the shell. LEFT and \
+            PASSED count from now; LATENESS is the start of the last run less its fire time; its \
+            OUTCOME is STARTED while it is under way.
+
+            Exit codes: 0; 1 no such config; 2 to 6 as for serve; 64 bad options.
+            """)
+
+    @Argument(help: ArgumentHelp("Only configs of this name or id.", valueName: "name"))
+    var name: String?
+
+    @Flag(help: "Only those whose last run failed, timed out, died, was cancelled or missed.")
+    var failed = false
+
+    @Flag(name: .shortAndLong, help: "Also those that are not live, paused, or @manual.")
+    var all = false
+
+    @OptionGroup(title: "Output") var output: OutputOptions
+    @OptionGroup(title: "Connection") var connection: ConnectionOptions
+
+    mutating func run() throws {
+        let (name, failed, all, output) = (name, failed, all, output)
+        try connection.asking("list") { reports in
+            let now = WallInstant.now()
+            let found = try await reports.configs(name, now: now)
+            if let name, found.isEmpty {
+                complain("there is no config \"\(name)\"")
+                return 1
+            }
+            let isExact = name.map { !$0.contains("*") && !$0.contains("?") } ?? false
+            let shown = found.filter { config in
+                failed
+                    ? config.lastRun?.hasFailed == true : all || isExact || config.isScheduled
+            }
+            if output.json {
+                show([JSONText.lines(shown.map { $0.object(inUTC: output.utc) })])
+                return 0
+            }
+            let screen = Screen.output
+            show(Self.table(shown, now, inUTC: output.utc, screen).lines(on: screen))
+            let hidden = found.count - shown.count
+            if hidden > 0, !failed {
+                say("\(hidden) more: not live, paused, without chain or @manual; --all shows them")
+            } else if shown.isEmpty {
+                say(failed ? "no last run has failed" : "there is no config")
+            }
+            return 0
+        }
+    }
+
+    private static func table(
+        _ configs: [ConfigReport], _ now: WallInstant, inUTC: Bool, _ screen: Screen
+    ) -> Table {
+        var table = Table([
+            .text("NEXT"), .right("LEFT"), .text("LAST"), .right("PASSED"), .right("LATENESS"),
+            .text("OUTCOME"), .text("NAME", least: 6),
+        ])
+        for config in configs {
+            let zone = inUTC ? nil : config.zone
+            let last = config.lastRun
+            let next = config.next.map { Table.Cell(screen.time($0, in: zone)) }
+            table.add([
+                next ?? Table.Cell(config.whyNot, .faint),
+                Table.Cell(
+                    config.next.map { Span.words(microseconds: $0.microseconds(since: now)) }),
+                Table.Cell(last?.time.map { screen.time($0, in: zone) }),
+                Table.Cell(
+                    last?.time.map { Span.words(microseconds: now.microseconds(since: $0)) }),
+                Table.Cell(last?.latenessMicroseconds.map { Span.words(microseconds: $0) }),
+                last.map { outcome($0.state) } ?? Table.Cell(nil),
+                Table.Cell(config.name),
+            ])
+        }
+        return table
+    }
+}
+
+extension ConfigReport {
+    /// Why there is no next fire.
+    var whyNot: String {
+        if problem != nil { return "bad schedule" }
+        if !isLive { return "not live" }
+        if !hasChain { return "no chain" }
+        if pausedUntil != nil { return "paused" }
+        switch schedule.split(separator: " ").first?.lowercased() {
+        case "@manual": return "by request"
+        case "@reboot": return "at start"
+        case "@after": return lastRun == nil ? "at once" : "after its run"
+        default: return "never again"
+        }
+    }
+
+    func object(inUTC: Bool) -> JSONText {
+        func time(_ instant: WallInstant?) -> JSONText {
+            .of(instant?.rfc3339(in: inUTC ? nil : zone))
+        }
+        return .object([
+            ("id", .number(id)), ("name", .text(name)), ("schedule", .text(schedule)),
+            ("in_words", .of(words)), ("zone", .text(zone.name)), ("live", .boolean(isLive)),
+            ("has_chain", .boolean(hasChain)), ("paused_until", time(pausedUntil)),
+            ("pause_note", .of(pauseNote)), ("worker", .of(worker)), ("next", time(next)),
+            ("problem", .of(problem)), ("last_run", .of(lastRun?.id)),
+            ("last_outcome", .of(lastRun?.state)),
+            ("last_scheduled_for", time(lastRun?.scheduledFor)),
+            ("last_started", time(lastRun?.started)), ("last_finished", time(lastRun?.finished)),
+            ("last_lateness_us", .of(lastRun?.latenessMicroseconds)),
+            ("last_reason", .of(lastRun?.reason)),
+        ])
+    }
+}
