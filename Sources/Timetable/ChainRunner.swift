@@ -74,7 +74,19 @@ final class ChainRunner {
         return state
     }
 
-    var metadata: Logger.Metadata { ["run": "\(run.id)", "config": "\(run.config)"] }
+    var metadata: Logger.Metadata {
+        var fields: Logger.Metadata = ["run": "\(run.id)", "config": "\(run.config)"]
+        // 0: it can't be read.
+        if run.chain != 0 { fields["chain"] = "\(run.chain)" }
+        return fields
+    }
+
+    /// With the base task that a line is about.
+    func metadata(of element: Element?, sqlstate: String? = nil) -> Logger.Metadata {
+        var fields = metadata
+        fields["task"] = element.map { "\($0.task)" }
+        return fields.adding(sqlstate: sqlstate)
+    }
 
     private func failedEnd(_ failure: TaskFailure) -> RunEnd {
         var end = RunEnd(
@@ -91,6 +103,8 @@ final class ChainRunner {
 
     private func report(_ end: RunEnd, _ state: String?) {
         guard end.status != .done else { return }
+        let metadata = metadata(
+            of: run.elements.first { $0.id == end.element }, sqlstate: end.sqlstate)
         switch state {
         case RunEnd.Status.done.rawValue:
             // The connection was lost after its COMMIT had happened.
@@ -189,7 +203,7 @@ final class ChainRunner {
     ) async throws(TaskFailure) {
         context.logger.debug(
             "executing task: \(element.name) \(element.kind.rawValue) \(parameter?.redacted ?? "[]")",
-            metadata: metadata)
+            metadata: metadata(of: element))
         var execution = execution(of: element, parameter)
         notices = CapturedOutput(limit: context.settings.outputLimit)
         let limit = startTimeLimit(of: element)
@@ -208,7 +222,8 @@ final class ChainRunner {
             }
             execution.succeed(notices: notices.text)
             context.log.add(execution)
-            context.logger.debug("task executed successfully: \(element.name)", metadata: metadata)
+            context.logger.debug(
+                "task executed successfully: \(element.name)", metadata: metadata(of: element))
         } catch {
             let failure = explained(error)
             execution.fail(failure, notices: notices.text)
@@ -216,7 +231,7 @@ final class ChainRunner {
             if element.ignoreError, stopOfRun == nil {
                 context.logger.notice(
                     "task \(element.name) failed, and is told to be ignored: \(failure.message)",
-                    metadata: metadata)
+                    metadata: metadata(of: element, sqlstate: failure.sqlstate))
             }
             throw failure
         }

@@ -94,7 +94,7 @@ extension Daemon {
                 let id = rows.text(row, 3) ?? ""
                 logger.notice(
                     "a fire of config \(config) is skipped; the reason is in run_status \(id)",
-                    metadata: ["run": "\(id)"])
+                    metadata: ["run": "\(id)", "config": "\(config)"])
                 notRun.append(config)
                 // With @after the delay counts anew from here.
                 changes.add(configs: [config])
@@ -242,7 +242,9 @@ extension Daemon {
             case "EARLY":
                 later.append((request, rows.integer(row, 4).map(WallInstant.init(microseconds:))))
             case "GONE":
-                logger.error("request \(request): config \(config) does not exist, or has no chain")
+                logger.error(
+                    "request \(request): config \(config) does not exist, or has no chain",
+                    metadata: ["config": "\(config)"])
             default:
                 break  // TAKEN
             }
@@ -276,7 +278,7 @@ extension Daemon {
         case .failure(let error):
             // Hundreds may be in flight when a connection is lost, and one line tells it all.
             guard !link.lost.isOpen else { return nil }
-            logger.error("\(what) can't be claimed: \(error)")
+            logger.error("\(what) can't be claimed: \(error)", metadata: error.metadata)
             // A refused claim means a schema or a right that is gone, or a full disk: read
             // everything anew, a little later each time.
             if error.kind == .server { link.isRefused = true }

@@ -20,6 +20,7 @@ public final class Daemon {
     let rereadSettings: () throws(StartFailure) -> Settings?
     let levels: LogLevels
     let logger: Logger
+    private let form: any LogForm
     let notifier = Notifier()
     let zones = Zones()
     let channel: String
@@ -73,8 +74,14 @@ public final class Daemon {
     var statusTimer: EventLoop.TimerID?
     var health = Health(now: .now())
     /// The last error, for the service manager's status.
-    var lastProblem: String?
+    var lastProblem: (text: String, at: WallInstant)?
+    /// The service manager was told so.
+    var isReady = false
     var isReloading = false
+    /// A step of starting with bounds of its own, above those of `Health`.
+    var isInLongStep = false
+    /// When all that is waited for while we stop will have ended.
+    var stopDeadline: MonotonicInstant?
     private(set) lazy var log = RunLog(worker: settings.name) {
         [unowned self] () throws(PostgresError) in
         try await openSession("log")
@@ -106,9 +113,10 @@ public final class Daemon {
         let log = DaemonLog(
             worker: settings.name, levels: levels, format: settings.logFormat
         ) { sink.write($0, $1) }
+        form = log.form
         logger = Logger(label: "carillon") { _ in log }
         sink.target = { [weak self] level, text in
-            if level >= .error { self?.lastProblem = text }
+            if level >= .error { self?.lastProblem = (text, .now()) }
             if level >= levels.database { self?.log.addLine(level.seedName, text) }
         }
     }
@@ -125,14 +133,18 @@ public final class Daemon {
             throw StartFailure(.other, "the daemon can't watch signals or time: \(error)")
         }
         let watchdog = startWatchdog()
+        let extending = startExtending()
         defer {
+            extending.cancel()
             signals?.cancel()
             timer?.cancel()
             watchdog?.cancel()
         }
         log.onTrouble = { [unowned self] in
-            logger.error("ends and logs of runs wait for the database: \($0)")
+            logger.error(
+                "ends and logs of runs wait for the database: \($0)", metadata: $0.metadata)
         }
+        log.onLoss = { [unowned self] in logger.error("\($0)") }
         guard try await startEmbedded() else { return }
         watchZones()
         await withDiscardingTaskGroup { group in
@@ -149,12 +161,15 @@ public final class Daemon {
         await sayStopped()
         link?.close()
         await embedded?.stop()
+        await form.finish()
         if let failure { throw failure }
     }
 
     /// Starts the private server, if there is to be one; false when we were told to stop meanwhile.
     private func startEmbedded() async throws(StartFailure) -> Bool {
         guard let directory = settings.embeddedDirectory else { return true }
+        isInLongStep = true
+        defer { isInLongStep = false }
         do throws(StartFailure) {
             embedded = try await EmbeddedServer.start(
                 in: directory, sessions: settings.sqlConnections, logger: logger, until: stopping)

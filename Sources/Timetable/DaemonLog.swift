@@ -1,4 +1,6 @@
 internal import Logging
+internal import Postgres
+internal import Reactor
 internal import Synchronization
 internal import Systemd
 
@@ -35,16 +37,29 @@ final class LogLevels: Sendable {
     }
 }
 
+extension Logger.Metadata {
+    /// With the SQLSTATE of an error, where it has one.
+    func adding(sqlstate: String?) -> Logger.Metadata {
+        guard let sqlstate else { return self }
+        return merging(["sqlstate": "\(sqlstate)"]) { $1 }
+    }
+}
+
+extension PostgresError {
+    /// What a line about it carries.
+    var metadata: Logger.Metadata { Logger.Metadata().adding(sqlstate: sqlstate) }
+}
+
 /// Writes lines in the form that was asked for.
 struct DaemonLog: LogHandler {
     var metadata: Logger.Metadata = [:]
     private let worker: String
     private let levels: LogLevels
-    private let form: any LogForm
+    let form: any LogForm
     private let sink: @Sendable (Logger.Level, String) -> Void
 
     /// `sink` gets every line as well.
-    init(
+    @LoopActor init(
         worker: String, levels: LogLevels, format: LogFormat,
         sink: @escaping @Sendable (Logger.Level, String) -> Void
     ) {

@@ -134,7 +134,8 @@ extension Daemon {
             }
         } catch {
             logger.error(
-                "worker \"\(peer.name)\" gives no sign, and can't be declared dead: \(error)")
+                "worker \"\(peer.name)\" gives no sign, and can't be declared dead: \(error)",
+                metadata: error.metadata)
         }
     }
 
@@ -149,7 +150,7 @@ extension Daemon {
             guard let run = rows.text(row, column), let state = rows.text(row, column + 1) else {
                 continue
             }
-            logger.error("run \(run) is \(state): \(reason)")
+            logger.error("run \(run) is \(state): \(reason)", metadata: ["run": "\(run)"])
         }
     }
 

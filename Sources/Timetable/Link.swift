@@ -116,8 +116,10 @@ extension Daemon {
                     stop()
                     return
                 }
-                logger.error("\(error.message); trying again")
-                if !hasServed { needLonger() }
+                logger.error(
+                    "\(error.message); trying again",
+                    metadata: Logger.Metadata().adding(sqlstate: error.sqlstate))
+                updateStatus()
             }
             if stopping.isOpen { return }
             // Jitter, so that many workers do not come back in the same instant.
@@ -139,7 +141,9 @@ extension Daemon {
         lease.disconnect(at: .sinceBoot())
         handle(.disconnected)
         let reason = link.control.ended ?? link.claims.ended
-        logger.error("connection to the database lost: \(reason.map { "\($0)" } ?? "")")
+        logger.error(
+            "connection to the database lost: \(reason.map { "\($0)" } ?? "")",
+            metadata: reason?.metadata ?? [:])
         updateStatus()
     }
 
@@ -167,7 +171,11 @@ extension Daemon {
     }
 
     private func establish(_ control: Connection) async throws(StartFailure) -> Link {
-        if !hasServed { try await prepareSchema(control) }
+        if !hasServed {
+            isInLongStep = true
+            defer { isInLongStep = false }
+            try await prepareSchema(control)
+        }
         try await takeName(control)
         // We may have stood by, or been away, while somebody upgraded it.
         try await SchemaInstaller.checkVersion(control)
@@ -223,7 +231,7 @@ extension Daemon {
             hasServed = true
             schedulePruning()
             logger.info("ready: \(planner.configCount) schedules")
-            notifier.ready(status: statusText)
+            sayReady()
         }
         updateStatus()
     }

@@ -1,8 +1,6 @@
 internal import Glibc
 internal import Logging
 internal import Reactor
-internal import Synchronization
-internal import Systemd
 internal import Timing
 
 /// One line, before it has a form.
@@ -22,6 +20,12 @@ struct LogLine {
 /// What a line looks like, and where it goes. Never waits for a reader.
 protocol LogForm: Sendable {
     func write(_ line: LogLine)
+    /// Returns when all is written, or after a second at most.
+    @LoopActor func finish() async
+}
+
+extension LogForm {
+    @LoopActor func finish() async {}
 }
 
 /// The seed's form.
@@ -62,39 +66,6 @@ struct JSONForm: LogForm {
             ] + line.fields
         let members = fields.map { "\($0.0.jsonQuoted): \($0.1.jsonQuoted)" }
         writeToOutput("{\(members.joined(separator: ", "))}\n")
-    }
-}
-
-/// An entry of the journal, with a priority of syslog(3).
-struct JournalForm: LogForm {
-    private let journal: Journal
-    private let lost = Lost()
-
-    init(_ journal: Journal) {
-        self.journal = journal
-    }
-
-    func write(_ line: LogLine) {
-        var fields = [
-            (name: "MESSAGE", value: line.message), ("PRIORITY", line.level.priority),
-            ("SYSLOG_IDENTIFIER", "carillon"), ("CLIENT_NAME", line.worker),
-        ]
-        fields += line.fields.map { ($0.name.uppercased(), $0.value) }
-        let count = lost.count.withLock { $0 }
-        if count > 0 {
-            let sentence = "\(count) lines were lost: the journal did not take them"
-            guard
-                journal.send([
-                    ("MESSAGE", sentence), ("PRIORITY", "3"), ("SYSLOG_IDENTIFIER", "carillon"),
-                ])
-            else { return lost.count.withLock { $0 += 1 } }
-            lost.count.withLock { $0 -= count }
-        }
-        if !journal.send(fields) { lost.count.withLock { $0 += 1 } }
-    }
-
-    private final class Lost: Sendable {
-        let count = Mutex(0)
     }
 }
 
@@ -142,7 +113,7 @@ extension Logger.Level {
     }
 
     /// syslog(3).
-    fileprivate var priority: String {
+    var priority: String {
         switch self {
         case .trace, .debug: "7"
         case .info: "6"

@@ -55,7 +55,7 @@ extension Daemon {
         logger.notice("standing by: a worker named \"\(settings.name)\" serves this database")
         isStandingBy = true
         defer { isStandingBy = false }
-        notifier.ready(status: statusText)
+        sayReady()
         var peers = Peers()
         while !stopping.isOpen {
             let changed = Gate()

@@ -218,7 +218,7 @@ extension Daemon {
             updateStatus()
         } catch {
             // Without what we were told to look at, nothing here can be trusted.
-            logger.error("changed configs can't be read: \(error)")
+            logger.error("changed configs can't be read: \(error)", metadata: error.metadata)
             link.close()
         }
     }

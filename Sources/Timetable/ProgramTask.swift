@@ -32,7 +32,7 @@ extension ChainRunner {
             Output of the shell command for command:
             \(element.script)\(parameter?.redacted ?? "[]")
             \(completion.output.text)
-            """, metadata: metadata)
+            """, metadata: metadata(of: element))
         execution.returnCode = try invocation.check(completion)
     }
 

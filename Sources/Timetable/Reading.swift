@@ -52,7 +52,9 @@ extension Daemon {
         }
         for problem in read.problems where problems[problem.config] != problem.reason {
             problems[problem.config] = problem.reason
-            logger.error("config \(problem.config) (\(problem.name)): \(problem.reason)")
+            logger.error(
+                "config \(problem.config) (\(problem.name)): \(problem.reason)",
+                metadata: ["config": "\(problem.config)"])
         }
     }
 

@@ -104,6 +104,9 @@ final class RunLog {
     private var failures = 0
     /// Told once when the database can't be written for longer.
     var onTrouble: (@LoopActor (PostgresError) -> Void)?
+    /// Told what became of lines, and once that they are being lost.
+    var onLoss: ((String) -> Void)?
+    private var isLosing = false
     /// Set when we close: until then the database may be away.
     private var closingDeadline: MonotonicInstant?
 
@@ -173,6 +176,8 @@ final class RunLog {
         }
         for ending in endings { ending.answer.resume(returning: nil) }
         endings.removeAll()
+        let count = lostLines + lines.count
+        if count > 0 { onLoss?("\(count) lines of timetable.log are lost") }
         connection?.close()
     }
 
@@ -193,7 +198,7 @@ final class RunLog {
         // Ends first: what waits for a run to end waits for this.
         if !endings.isEmpty { try await writeEndings(session) }
         if !executions.isEmpty { try await writeExecutions(session) }
-        if !lines.isEmpty || lostLines > 0 { try await writeLines(session) }
+        if !lines.isEmpty { try await writeLines(session) }
     }
 
     private func writeEndings(_ session: Connection) async throws(PostgresError) {
@@ -237,11 +242,6 @@ final class RunLog {
     }
 
     private func writeLines(_ session: Connection) async throws(PostgresError) {
-        if lostLines > 0 {
-            let message = "\(lostLines) lines were lost while the database could not be written"
-            lines.append(Line(at: .now(), level: "ERROR", message: message))
-            lostLines = 0
-        }
         let batch = Array(lines.prefix(Self.batchSize))
         do throws(PostgresError) {
             try await session.run(
@@ -252,10 +252,20 @@ final class RunLog {
                     batch.map { $0.message as String? }.arrayLiteral, worker,
                     String(ProcessID.current),
                 ], deadline: Self.deadline)
+            isLosing = false
         } catch  where error.kind == .server {
             lostLines += batch.count
+            lines.removeFirst(batch.count)
+            guard !isLosing else { return }
+            isLosing = true
+            onLoss?("timetable.log can't be written, and its lines are lost: \(error)")
+            return
         }
         lines.removeFirst(batch.count)
+        guard lostLines > 0 else { return }
+        let count = lostLines
+        lostLines = 0
+        onLoss?("\(count) lines of timetable.log were lost while it could not be written")
     }
 }
 

@@ -22,7 +22,9 @@ extension Daemon {
                 worker: settings.name, pools: pools, log: log, logger: logger, settings: settings,
                 wakes: { [unowned self] in planner.isAfter($0) },
                 shutDown: { [unowned self] in
-                    logger.notice("run \(run.id) shuts this worker down")
+                    logger.notice(
+                        "run \(run.id) shuts this worker down",
+                        metadata: ["run": "\(run.id)", "config": "\(run.config)"])
                     stop()
                 },
                 doubt: { [unowned self] in currentDoubt() }))
@@ -73,7 +75,7 @@ extension Daemon {
     }
 
     private func cancel(_ id: Int64, _ reason: String) {
-        logger.notice("cancelling run \(id): \(reason)")
+        logger.notice("cancelling run \(id): \(reason)", metadata: ["run": "\(id)"])
         let running = active.values.filter { $0.run.id == id }
         guard running.isEmpty else {
             for runner in running { runner.stop(.cancelled(reason)) }
@@ -91,7 +93,7 @@ extension Daemon {
         guard !stopping.isOpen else { return }
         stopping.open()
         handle(.stopped)
-        notifier.stopping()
+        sayStopping()
         start { await self.drain() }
     }
 
@@ -104,10 +106,7 @@ extension Daemon {
         let timer = EventLoop.shared.after(settings.drainTimeout) { [weak self] in
             self?.cancelAll("the daemon stopped, and the run did not end in time")
         }
-        needLonger()
-        let extending = Repeating(every: .seconds(5)) { [weak self] in self?.needLonger() }
         await drained.waitUninterrupted()
-        extending.cancel()
         EventLoop.shared.cancelTimer(timer)
         logger.info("stopped")
         finish()

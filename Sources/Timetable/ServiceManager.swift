@@ -29,8 +29,37 @@ extension Daemon {
 
     // MARK: Start and stop
 
-    /// While the database is waited for, or runs are.
-    func needLonger() {
+    /// The listener stands and all is read, or we stand by.
+    func sayReady() {
+        isReady = true
+        notifier.ready(status: statusText)
+    }
+
+    /// Asks for more time until we are ready, as long as connecting makes progress (the database
+    /// may be away), and again while we stop, within the bounds of all that is waited for then.
+    func startExtending() -> Repeating {
+        needLonger()
+        return Repeating(every: Self.moreTime / 3) { [weak self] in
+            guard let self else { return }
+            if let stopDeadline {
+                if MonotonicInstant.now() < stopDeadline { needLonger() }
+            } else if !isReady, isInLongStep || health.isWell(at: .now(), isConnected: false) {
+                needLonger()
+            }
+        }
+    }
+
+    /// The service manager is told that we stop, and when we have to have.
+    func sayStopping() {
+        notifier.stopping()
+        notifier.status(statusText)
+        // Runs that hang 15 s, the log 10 s, the peers 5 s, a private server 75 s.
+        let rest: Duration = settings.embeddedDirectory == nil ? .seconds(30) : .seconds(105)
+        stopDeadline = .now().advanced(by: settings.drainTimeout + rest)
+        needLonger()
+    }
+
+    private func needLonger() {
         notifier.extendTimeout(by: Self.moreTime)
     }
 
@@ -39,8 +68,11 @@ extension Daemon {
     /// SIGHUP: settings, time zones and configs are read anew.
     func reload() {
         logger.info("SIGHUP: reading settings, time zones and all configs anew")
-        notifier.reloading()
-        isReloading = true
+        // Else the end of it would be taken for that of the start.
+        if isReady {
+            notifier.reloading()
+            isReloading = true
+        }
         reloadSettings()
         zones.forgetAll()
         changes.everything = true
@@ -83,7 +115,8 @@ extension Daemon {
 
     var statusText: String {
         guard let problem = lastProblem else { return stateText }
-        return "\(stateText); last problem: \(problem.prefix(Self.problemLength))"
+        let text = problem.text.prefix(Self.problemLength)
+        return "\(stateText); last problem at \(problem.at.rfc3339): \(text)"
     }
 
     private var stateText: String {

@@ -12,12 +12,16 @@ public struct StartFailure: Error, Sendable, Equatable {
         case schema = 6
         case nameInUse = 7
         case noPostgres = 8
+        /// As sysexits(3) has it: options, or a file of them, that make no sense.
+        case badOptions = 64
     }
 
     public let reason: Reason
     public let message: String
     /// Whether it may go away by itself.
     public let isTransient: Bool
+    /// What the server answered, where it did.
+    private(set) var sqlstate: String?
 
     public init(_ reason: Reason, _ message: String, isTransient: Bool = false) {
         self.reason = reason
@@ -42,5 +46,6 @@ public struct StartFailure: Error, Sendable, Equatable {
         default: reason = .other
         }
         self.init(reason, "\(what): \(error)", isTransient: isTransient)
+        sqlstate = error.sqlstate
     }
 }

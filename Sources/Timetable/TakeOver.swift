@@ -72,7 +72,8 @@ extension Daemon {
             try await control.run(Statements.workerStopped, [settings.name], deadline: .seconds(5))
         } catch {
             logger.error(
-                "peers will find this worker dead, since it can't say that it stops: \(error)")
+                "peers will find this worker dead, since it can't say that it stops: \(error)",
+                metadata: error.metadata)
         }
     }
 }

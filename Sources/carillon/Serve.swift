@@ -175,7 +175,7 @@ struct Serve: ParsableCommand {
         do {
             return try parse(all)
         } catch {
-            throw StartFailure(.other, "the settings in \(file): \(message(for: error))")
+            throw StartFailure(.badOptions, "the settings in \(file): \(message(for: error))")
         }
     }
 

@@ -12,7 +12,7 @@ enum SettingsFile {
         do {
             text = try String(contentsOf: URL(filePath: path), encoding: .utf8)
         } catch {
-            throw StartFailure(.other, "the settings in \(path) can't be read: \(error)")
+            throw StartFailure(.badOptions, "the settings in \(path) can't be read: \(error)")
         }
         var arguments: [String] = []
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
@@ -22,7 +22,7 @@ enum SettingsFile {
             let parts = setting.split(separator: "=", maxSplits: 1).map(trimmed)
             guard let name = parts.first, isName(name) else {
                 throw StartFailure(
-                    .other,
+                    .badOptions,
                     "\(path), line \(index + 1): expected \"name = value\" or the name of a flag")
             }
             arguments.append(parts.count == 1 ? "--\(name)" : "--\(name)=\(parts[1])")

@@ -43,6 +43,7 @@ struct SettingsTests {
         let members = try #require(object as? [String: String])
         #expect(members["level"] == "debug" && members["worker"] == "mine")
         #expect(members["run"] == "1" && members["config"] == "\(config)")
+        #expect(members["chain"] == "1" && members["task"] == "6" && members["sqlstate"] == nil)
         #expect(members["message"]?.hasPrefix("executing task: now 0 SQL") == true)
     }
 
@@ -53,13 +54,15 @@ struct SettingsTests {
         served.daemon.send(SIGHUP)
         try await served.daemon.waitForLine(containing: "the settings stay as they were")
         try await eventually("the status says so") {
-            served.daemon.datagrams.contains { $0.contains("last problem: the settings stay") }
+            served.daemon.datagrams.contains {
+                $0.contains("; last problem at 2") && $0.contains("Z: the settings stay")
+            }
         }
         let config = try await served.addConfig("now", [("SQL", "SELECT 1")])
         #expect(try await served.run(config) == "CHAIN_DONE||")
         let refused = try DaemonProcess(
             ["serve", "--settings", path], environment: served.database.environment)
-        #expect(try await refused.waitForExit() == .exited(1))
+        #expect(try await refused.waitForExit() == .exited(64))
         #expect(refused.lines.contains { $0.text.contains("log-levle") })
     }
 
@@ -92,5 +95,22 @@ struct SettingsTests {
         try await eventually("the watchdog is told while it drains") {
             served.daemon.datagrams.dropFirst(stopped).contains("WATCHDOG=1")
         }
+    }
+
+    /// What the sample has as comments are settings, with values that are good.
+    @Test func theSampleOfSettingsCanBeTakenAsItIs() async throws {
+        let sample = try String(
+            contentsOf: URL(filePath: #filePath).deletingLastPathComponent()
+                .appending(path: "../../systemd/carillon.conf"), encoding: .utf8)
+        let settings = sample.split(separator: "\n").compactMap { line in
+            line.wholeMatch(of: /#([a-z-]+(?: = \S+)?)/).map { String($0.output.1) }
+        }
+        #expect(settings.count > 10)
+        let lines = settings.filter { !$0.hasPrefix("port") } + ["port = 1"]
+        let folder = try makeTemporaryFolder("carillon-settings")
+        try lines.joined(separator: "\n").write(
+            toFile: "\(folder)/carillon.conf", atomically: true, encoding: .utf8)
+        let daemon = try DaemonProcess(["serve", "--settings", "\(folder)/carillon.conf"])
+        #expect(try await daemon.waitForExit() == .exited(2))
     }
 }
