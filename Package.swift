@@ -145,6 +145,9 @@ let package = Package(
             dependencies: ["Timetable", "TimetableSchema", "Scheduling", "Timing", "TestSupport"],
             exclude: ["Schemas"], swiftSettings: settings),
         .testTarget(
+            name: "BootTests", dependencies: ["TestSupport"], exclude: ["boot.sh"],
+            swiftSettings: settings),
+        .testTarget(
             name: "FaultTests", dependencies: ["TestSupport", "Timing"], swiftSettings: settings),
     ]
 )

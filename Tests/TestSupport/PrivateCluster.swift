@@ -131,6 +131,9 @@ public final class PrivateCluster: Sendable {
         try await onOwnThread { try self.createDatabase(prefix) }
     }
 
+    /// The `bin` folder that a cluster would use; empty where no server is installed.
+    public static var installedPrograms: String { (try? findPrograms()) ?? "" }
+
     /// The newest installed PostgreSQL: Debian's place first, then PATH.
     private static func findPrograms() throws -> String {
         let versions = "/usr/lib/postgresql"

@@ -36,6 +36,17 @@ public struct Served: Sendable {
         _ name: String, _ tasks: [(kind: String, script: String)], columns: String = "schedule",
         values: String = "'@manual'"
     ) async throws -> Int {
+        let id = try await psql(
+            Self.statements(addingConfig: name, tasks, columns: columns, values: values))
+        guard let number = Int(id) else { throw NotReached("\(id) is no id of a config") }
+        return number
+    }
+
+    /// The SQL of `addConfig`, which returns the id.
+    public static func statements(
+        addingConfig name: String, _ tasks: [(kind: String, script: String)],
+        columns: String = "schedule", values: String = "'@manual'"
+    ) -> String {
         var sql = ""
         for (index, task) in tasks.enumerated() {
             sql += """
@@ -57,9 +68,7 @@ public struct Served: Sendable {
             JOIN timetable.base_task USING (task_id) WHERE base_task.name = '\(name) 0'
             RETURNING chain_execution_config;
             """
-        let id = try await psql(sql)
-        guard let number = Int(id) else { throw NotReached("\(id) is no id of a config") }
-        return number
+        return sql
     }
 
     /// Waits until a run has ended, and returns its end, its error and its SQLSTATE.
