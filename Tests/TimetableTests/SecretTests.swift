@@ -135,4 +135,40 @@ struct SecretTests {
         #expect(
             try await served.psql("SELECT timetable.redacted($j$\(parameters)$j$)") == shown)
     }
+
+    /// SQL and programs get what is marked; no record and no line does.
+    @Test func aMarkedRowIsASecretToo() async throws {
+        let served = try await Served.fresh("secret")
+        try await served.psql("CREATE TABLE got (value text)")
+        let config = try await served.addConfig(
+            "marked",
+            [("SQL", "INSERT INTO got VALUES ($1)"), ("SHELL", "/bin/test"), ("BUILTIN", "Log")])
+        try await served.psql(
+            """
+            INSERT INTO timetable.chain_execution_parameters
+                (chain_execution_config, chain_id, order_id, value, secret)
+            VALUES (1, 1, 1, '["s3cret-pass"]', true), (1, 1, 2, '["open"]', false),
+                (1, 2, 1, '["s3cret-pass", "=", "s3cret-pass"]', true),
+                (1, 3, 1, '"s3cret-pass"', true)
+            """)
+        #expect(try await served.run(config) == "CHAIN_DONE||")
+        #expect(
+            try await served.psql("SELECT string_agg(value, ',') FROM got") == "s3cret-pass,open")
+        try await served.waitFor(
+            #"["open"],"***","***","***""#,
+            "SELECT string_agg(parameters::text, ',' ORDER BY parameters::text DESC) "
+                + "FROM timetable.execution_log")
+        #expect(
+            try await served.psql("SELECT parameters -> '1' FROM timetable.run_status")
+                == #"["***", ["open"]]"#)
+        // Given for one run alone; kept for its retries.
+        let once = try await served.psql(
+            """
+            SELECT timetable.run(1, jsonb_build_object('1',
+                jsonb_build_array(timetable.secret_row('["s3cret-pass", "too many"]'))))
+            """)
+        #expect(try await served.end(ofRequest: once).hasPrefix("CHAIN_FAILED|"))
+        #expect(try await served.psql(Self.everywhere) == "0|0|0|0")
+        #expect(!served.daemon.lines.contains { $0.text.contains("s3cret-pass") })
+    }
 }
