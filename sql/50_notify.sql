@@ -32,8 +32,9 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- With the rights of the owner: an author does not read the requests of others.
 CREATE OR REPLACE FUNCTION timetable.notify_configs() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     configs bigint[];
 BEGIN
@@ -73,6 +74,8 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+
+REVOKE ALL ON FUNCTION timetable.notify_configs() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION timetable.notify_parameters() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -124,7 +124,125 @@ BEGIN
     RETURN coalesce(was > clock_timestamp(), false);
 END $$;
 
+-- What an author may not write, besides the rows of others, which row security keeps from him. With
+-- his own rights: current_user is whoever writes.
+CREATE OR REPLACE FUNCTION timetable.is_only_author() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN row_security_active('timetable.chain_execution_config')
+        AND timetable.acts_as(current_user, 'timetable_author')
+        AND NOT timetable.acts_as(current_user, 'timetable_admin');
+END $$;
+
+CREATE OR REPLACE FUNCTION timetable.owns_all(configs bigint[]) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN NOT EXISTS (
+        SELECT FROM unnest(configs) AS id
+        WHERE NOT EXISTS (
+            SELECT FROM timetable.chain_execution_config c
+            WHERE c.chain_execution_config = id AND timetable.acts_as(current_user, c.owner)));
+END $$;
+
+CREATE OR REPLACE FUNCTION timetable.check_authored_configs() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    bad record;
+BEGIN
+    IF NOT timetable.is_only_author() THEN
+        RETURN NULL;
+    END IF;
+    SELECT n.chain_name, b.col, b.reason INTO bad
+    FROM new_rows n, LATERAL (VALUES
+        ('chain_id', n.chain_id IS NOT NULL AND NOT EXISTS (
+                SELECT FROM timetable.chain_author a
+                WHERE a.chain_id = n.chain_id AND timetable.acts_as(current_user, a.role)),
+            format('chain %s is not open to role "%s" (timetable.chain_author)',
+                n.chain_id, current_user)),
+        ('exclusive_execution', n.exclusive_execution,
+            'it would keep out the runs of others; timetable_admin may'),
+        ('excluded_execution_configs',
+            NOT timetable.owns_all(n.excluded_execution_configs::bigint[]),
+            'it may name configs of its own owner only'),
+        ('on_failure', n.on_failure IS NOT NULL AND NOT timetable.owns_all(ARRAY[n.on_failure]),
+            'it may name a config of its own owner only')) AS b (col, is_bad, reason)
+    WHERE b.is_bad
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'column "%" of config "%": %', bad.col, bad.chain_name, bad.reason
+            USING ERRCODE = 'insufficient_privilege', SCHEMA = 'timetable',
+                TABLE = 'chain_execution_config', COLUMN = bad.col;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER check_inserted_rights AFTER INSERT ON timetable.chain_execution_config
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION timetable.check_authored_configs();
+CREATE TRIGGER check_updated_rights AFTER UPDATE ON timetable.chain_execution_config
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION timetable.check_authored_configs();
+
+CREATE OR REPLACE FUNCTION timetable.check_authored_parameters() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF timetable.is_only_author() THEN
+        PERFORM timetable.refuse_code(ARRAY(SELECT DISTINCT n.chain_id FROM new_rows n));
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER check_inserted_rights AFTER INSERT ON timetable.chain_execution_parameters
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION timetable.check_authored_parameters();
+CREATE TRIGGER check_updated_rights AFTER UPDATE ON timetable.chain_execution_parameters
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION timetable.check_authored_parameters();
+
 REVOKE ALL ON FUNCTION timetable.code_elements(bigint[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION timetable.request_run(bigint, jsonb, timestamptz) FROM PUBLIC;
 REVOKE ALL ON FUNCTION timetable.cancel_run(bigint, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION timetable.set_pause(bigint, timestamptz, text) FROM PUBLIC;
+
+-- What roles may read of tables that hold more. A view has the rights of its owner, so each says by
+-- itself whose rows it shows: an author sees his own, whoever else was granted the view sees all.
+CREATE OR REPLACE FUNCTION timetable.sees_all() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN NOT timetable.acts_as(current_user, 'timetable_author')
+        OR timetable.acts_as(current_user, 'timetable_reader');
+END $$;
+
+CREATE OR REPLACE VIEW timetable.shown_parameters WITH (security_barrier) AS
+    SELECT p.chain_execution_config, p.chain_id, p.order_id,
+        CASE WHEN p.secret THEN '"***"' ELSE timetable.redacted_row(p.value) END AS value, p.secret
+    FROM timetable.chain_execution_parameters p
+    JOIN timetable.chain_execution_config c USING (chain_execution_config)
+    WHERE (SELECT timetable.sees_all()) OR timetable.acts_as(current_user, c.owner);
+COMMENT ON VIEW timetable.shown_parameters IS
+    'chain_execution_parameters for readers: what is secret is shown as ***';
+
+CREATE OR REPLACE VIEW timetable.shown_run_parameters WITH (security_barrier) AS
+    SELECT r.run_status, r.chain_execution_config, timetable.redacted(r.parameters) AS parameters
+    FROM timetable.run_status r
+    LEFT JOIN timetable.chain_execution_config c USING (chain_execution_config)
+    WHERE (SELECT timetable.sees_all()) OR timetable.acts_as(current_user, c.owner);
+COMMENT ON VIEW timetable.shown_run_parameters IS
+    'The parameters of each run for readers, also of those under way: what is secret is shown as ***';
+
+CREATE OR REPLACE VIEW timetable.open_chain WITH (security_barrier) AS
+    WITH RECURSIVE element AS (
+        SELECT t.chain_id AS head, 1 AS position, t.chain_id, t.task_id
+        FROM timetable.task_chain t
+        WHERE t.parent_id IS NULL AND EXISTS (
+            SELECT FROM timetable.chain_author a
+            WHERE a.chain_id = t.chain_id AND timetable.acts_as(current_user, a.role))
+        UNION ALL
+        SELECT e.head, e.position + 1, t.chain_id, t.task_id
+        FROM element e JOIN timetable.task_chain t ON t.parent_id = e.chain_id
+        WHERE e.position < 10000
+    )
+    SELECT e.head AS chain_id, e.position, e.chain_id AS element, b.name, b.kind
+    FROM element e JOIN timetable.base_task b USING (task_id);
+COMMENT ON VIEW timetable.open_chain IS
+    'The chains that are open to you as an author, with their elements in order';

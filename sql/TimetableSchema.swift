@@ -61,9 +61,13 @@ public enum TimetableSchema {
         ]
     }
 
+    /// Makes the four roles, and what they may do, by the owner of the schema; to be run again too.
+    public static let roles = File("80_roles.sql", PackageResources._0_roles_sql)
+    public static let grants = File("85_grants.sql", PackageResources._5_grants_sql)
+
     /// All of it as one script for psql(1) or a reader: a transaction that installs the schema, or
     /// upgrades it. Nil when that version can't be upgraded.
-    public static func script(from old: Int64?) -> String? {
+    public static func script(from old: Int64?, withRoles: Bool) -> String? {
         let what =
             old.map { "Upgrades the schema timetable from version \($0) to" } ?? """
                 Installs the schema timetable, version
@@ -77,7 +81,8 @@ public enum TimetableSchema {
 
 
             """
-        return ([lock] + files).reduce(into: intro) { script, file in
+        return ([lock] + files + (withRoles ? [roles, grants] : [])).reduce(into: intro) {
+            script, file in
             script += "-- \(file.name)\n\n\(file.sql)\n"
         } + "COMMIT;\n"
     }

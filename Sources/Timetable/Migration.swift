@@ -9,6 +9,8 @@ public struct Migration: Sendable {
     public var isDryRun = false
     /// Goes on though daemons are connected: they end by themselves.
     public var isForced = false
+    /// Makes the roles too, and grants them what they may do.
+    public var makesRoles = false
 
     public init(_ connection: ConnectionParameters) {
         self.connection = connection
@@ -25,6 +27,14 @@ public struct Migration: Sendable {
             throw StartFailure(error, doing: "no connection to the database")
         }
         defer { session.close() }
+        try await migrate(session, say: say)
+        if makesRoles { try await SchemaInstaller.makeRoles(session, isDryRun: isDryRun, say: say) }
+    }
+
+    @LoopActor
+    private func migrate(
+        _ session: Connection, say: (String) -> Void
+    ) async throws(StartFailure) {
         let state = try await SchemaInstaller.state(session)
         let schema = "the schema timetable in \"\(state.database)\""
         guard let files = try state.files else {
@@ -85,7 +95,9 @@ public struct Migration: Sendable {
 public enum SchemaScript {
     /// The script that installs the schema, or upgrades one of version `old` to ours; nil when that
     /// version can't be upgraded.
-    public static func text(from old: Int64?) -> String? { TimetableSchema.script(from: old) }
+    public static func text(from old: Int64?, withRoles: Bool = false) -> String? {
+        TimetableSchema.script(from: old, withRoles: withRoles)
+    }
 
     /// The version of our schema, and the earliest that can be upgraded to it.
     public static var version: Int64 { TimetableSchema.version }

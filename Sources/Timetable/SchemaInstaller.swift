@@ -69,6 +69,7 @@ enum SchemaInstaller {
         }
         let isUpgrade = state.version != nil
         do throws(PostgresError) {
+            if isUpgrade { try await session.run(Statements.announceUpgrade) }
             try await run(files, as: isUpgrade ? state.owner : nil, session)
         } catch {
             await rollBack(session)
@@ -87,11 +88,32 @@ enum SchemaInstaller {
     ) async throws(PostgresError) {
         if let owner { try await session.run(Statements.setLocalRole(owner)) }
         for file in files { _ = try await session.runScript(file.sql) }
-        if owner != nil { try await session.run(Statements.announceUpgrade) }
         let rows = try await session.run(Statements.commit)
         guard rows.commandTag == "COMMIT" else {
             throw PostgresError(.server, "COMMIT rolled all of it back")
         }
+    }
+
+    /// Makes the roles with the rights of this session, and grants with those of the owner.
+    static func makeRoles(
+        _ session: Connection, isDryRun: Bool, say: (String) -> Void
+    ) async throws(StartFailure) {
+        let names = "timetable_admin, timetable_author, timetable_operator, timetable_reader"
+        if isDryRun { return say("would make the roles \(names), and grant them their rights") }
+        let state = try await state(session)
+        do throws(PostgresError) {
+            try await session.run(Statements.begin)
+            _ = try await session.runScript(TimetableSchema.lock.sql)
+            _ = try await session.runScript(TimetableSchema.roles.sql)
+            try await run([TimetableSchema.grants], as: state.owner, session)
+        } catch {
+            await rollBack(session)
+            throw StartFailure(
+                error,
+                doing: "the roles can't be made: that needs a role with CREATEROLE, such as a "
+                    + "superuser, that owns the schema or is a member of its owner")
+        }
+        say("the roles \(names) have their rights")
     }
 
     private static func rollBack(_ session: Connection) async {

@@ -20,6 +20,13 @@ struct Migrate: ParsableCommand {
     @Flag(help: "Although daemons are connected: they notice, end what they run, and stop.")
     var force = false
 
+    @Flag(
+        help: """
+            Also make the roles timetable_admin, timetable_author, timetable_operator and \
+            timetable_reader, and grant them their rights anew; needs CREATEROLE.
+            """)
+    var roles = false
+
     @OptionGroup(title: "Connection") var connection: ConnectionOptions
 
     mutating func run() throws {
@@ -27,6 +34,7 @@ struct Migrate: ParsableCommand {
         ConnectionOptions.hidePassword()
         migration.isDryRun = dryRun
         migration.isForced = force
+        migration.makesRoles = roles
         let chosen = migration
         let code = EventLoop.shared.run {
             do throws(StartFailure) {
@@ -52,13 +60,18 @@ struct Schema: ParsableCommand {
     @Flag(help: "Print the script that installs the schema, one transaction.")
     var print = false
 
+    @Flag(help: "With --print: the roles too, as by migrate --roles.")
+    var roles = false
+
     @Option(
         help: ArgumentHelp(
             "With --print: the script that upgrades from this version.", valueName: "version"))
     var from: Int64?
 
     mutating func validate() throws {
-        if from != nil, !print { throw ValidationError("--from needs --print") }
+        if from != nil || roles, !print {
+            throw ValidationError("--from and --roles need --print")
+        }
         if let from, SchemaScript.text(from: from) == nil {
             throw ValidationError(
                 "--from: version \(from) can't be upgraded to \(SchemaScript.version); versions "
@@ -67,7 +80,7 @@ struct Schema: ParsableCommand {
     }
 
     mutating func run() throws {
-        if print, let script = SchemaScript.text(from: from) {
+        if print, let script = SchemaScript.text(from: from, withRoles: roles) {
             return Swift.print(script, terminator: "")
         }
         Swift.print(
