@@ -32,6 +32,8 @@ let schemaFiles = [
     "70_functions.sql",
     "72_rights.sql",
     "75_jobs.sql",
+    "75_views.sql",
+    "76_why_not_running.sql",
     "80_roles.sql",
     "85_grants.sql",
     "90_built_ins.sql",

@@ -58,6 +58,8 @@ public enum TimetableSchema {
             File("70_functions.sql", PackageResources._0_functions_sql),
             File("72_rights.sql", PackageResources._2_rights_sql),
             File("75_jobs.sql", PackageResources._5_jobs_sql),
+            File("75_views.sql", PackageResources._5_views_sql),
+            File("76_why_not_running.sql", PackageResources._6_why_not_running_sql),
         ]
     }
 
