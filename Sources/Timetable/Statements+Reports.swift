@@ -1,6 +1,7 @@
 internal import Postgres
 
-/// What the command line asks. Sent once a session, so unprepared. Times in microseconds since 1970.
+/// What the command line asks. Sent once a session, so unprepared. Times in microseconds since
+/// 1970.
 extension Statements {
     /// The states of a run that did not do what it was to do.
     private static let failures = "('CHAIN_FAILED', 'TIMED_OUT', 'DEAD', 'CANCELLED', 'MISSED')"

@@ -18,13 +18,15 @@ struct JobFunctionTests {
         #expect(
             try await served.psql("SELECT string_agg(a || b, ' ' ORDER BY b) FROM made") == "x1 y2")
         try await served.waitFor(
-            "hello big world", "SELECT rtrim(output, E'\\n') FROM timetable.execution_log "
+            "hello big world",
+            "SELECT rtrim(output, E'\\n') FROM timetable.execution_log "
                 + "WHERE name = 'echo'")
         // What is not given stays.
         try await served.psql(
             """
             UPDATE timetable.chain_execution_config SET live = false WHERE chain_name = 'echo';
-            SELECT timetable.add_job('echo', '30 2 * * *', time_zone := 'Europe/Berlin', retries := 2)
+            SELECT timetable.add_job(
+                'echo', '30 2 * * *', time_zone := 'Europe/Berlin', retries := 2)
             """)
         #expect(
             try await served.psql(
@@ -81,7 +83,7 @@ struct JobFunctionTests {
         ("'a', 'at noon', 'SELECT 1'", "column \"schedule\" of config \"a\""),
         ("'NoOp', '@manual', 'SELECT 1'", "there is a base task \"NoOp\" already"),
         ("'a', '@manual', 'SELECT 1', parameters := '7'", "neither an array of rows nor an object"),
-        ("'a', '@manual', 'SELECT 1', on_failure := 'b'", "no config with the chain_name or the id"),
+        ("'a', '@manual', 'SELECT 1', on_failure := 'b'", "no config with the chain_name or the"),
         ("'a', '@manual', chain := 99", "task_chain"),
         ("'a', '@manual', 'SELECT 1', misfire := 'never'", "misfire_is_skip_or_once_or_all"),
     ])
