@@ -22,6 +22,8 @@ build: deps ## Build .build/release/carillon
 
 test: deps lint ## Build and run all tests
 	@$(limit) 1800 swift build --build-tests
+	@# The package that the boot tests install has the manual in it.
+	@$(limit) 600 swift build --product generate-manual
 	@$(width) $(limit) 1200 swift test --skip-build --disable-xctest
 
 # Whole minutes; everything else of the fault suite takes about ten before that.
@@ -56,22 +58,23 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 carillon := .build/release/carillon
+pages := .build/manual
 
 manual: build ## Make the manual pages and the completions for shells, in .build/manual
 	@$(limit) 600 swift build --product generate-manual >/dev/null
-	@.man/build $(carillon) $$(swift build --show-bin-path)/generate-manual .build/manual
+	@.man/build $(carillon) $$(swift build --show-bin-path)/generate-manual $(pages)
 
 install: ## Install program, manual, completions and units below PREFIX (/usr/local)
 	@# What was built stays as it is: root may have no compiler.
-	@[ -x $(carillon) ] && [ -e .build/manual/carillon.1 ] || $(MAKE) --no-print-directory manual
+	@[ -x $(carillon) ] && [ -e $(pages)/carillon.1 ] || $(MAKE) --no-print-directory manual
 	@install -Ds $(carillon) $(DESTDIR)$(PREFIX)/bin/carillon
-	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 .build/manual/*.1
+	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(pages)/*.1
 	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 .man/carillon.conf.5
-	@install -Dm 644 .build/manual/completion.bash \
+	@install -Dm 644 $(pages)/completion.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/carillon
-	@install -Dm 644 .build/manual/completion.zsh \
+	@install -Dm 644 $(pages)/completion.zsh \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carillon
-	@install -Dm 644 .build/manual/completion.fish \
+	@install -Dm 644 $(pages)/completion.fish \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carillon.fish
 	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/doc/carillon README.md systemd/root.conf
 	@install -d $(DESTDIR)$(UNITDIR)

@@ -149,7 +149,7 @@ let package = Package(
             dependencies: ["Timetable", "TimetableSchema", "Scheduling", "Timing", "TestSupport"],
             exclude: ["Schemas"], swiftSettings: settings),
         .testTarget(
-            name: "BootTests", dependencies: ["TestSupport"], exclude: ["boot.sh"],
+            name: "BootTests", dependencies: ["TestSupport"], exclude: ["boot.sh", "package.sh"],
             swiftSettings: settings),
         .testTarget(
             name: "FaultTests", dependencies: ["TestSupport", "Timing"], swiftSettings: settings),

@@ -32,6 +32,38 @@ struct BootTests {
         return number
     }
 
+    /// What the README says under Install, and how all of it goes again.
+    @Test func thePackageIsInstalledServesAndIsRemoved() async throws {
+        let unit = try await Unit.fresh()
+        let machine = unit.machine
+        try await machine.run("dpkg", "--purge", "carillon")
+        try await machine.run("dpkg", "--install", Machine.package)
+        #expect(try await unit.property("ActiveState") == "inactive")
+        #expect(try await unit.property("UnitFileState") == "disabled")
+        try await machine.psql("DROP DATABASE timetable", in: "postgres")
+        try await machine.psql("DROP ROLE IF EXISTS carillon", in: "postgres")
+        try await machine.asPostgres("\(PrivateCluster.installedPrograms)/createuser", "carillon")
+        try await machine.asPostgres(
+            "\(PrivateCluster.installedPrograms)/createdb", "--owner=carillon", "timetable")
+        try await machine.systemctl("enable", "--now", "carillon")
+        try await unit.waitForStatus(#"Status: "0 schedules"#)
+        let config = try await machine.addConfig(
+            "first", [("SQL", "SELECT 1"), ("SHELL", "/usr/bin/id")])
+        try await machine.psql("SELECT timetable.run(\(config))")
+        try await machine.waitFor("CHAIN_DONE", Self.states)
+        #expect(try await machine.run("carillon", "--version").hasPrefix("0."))
+
+        try await machine.run("dpkg", "--remove", "carillon")
+        try await unit.waitForLines("Deactivated successfully")
+        #expect(try await unit.property("LoadState") == "not-found")
+        #expect(try await machine.attempt(["which", "carillon"]).end != .exited(0))
+        #expect(try await machine.run("ls", "/etc/carillon") == "carillon.conf\npgpass")
+        try await machine.run("dpkg", "--purge", "carillon")
+        let places = ["/etc/carillon", "/var/lib/carillon", "/run/carillon"]
+        let left = try await machine.attempt(["find", "/etc/systemd/system"] + places)
+        #expect(!left.stdout.contains("carillon"))
+    }
+
     @Test func itIsReadyWhenAllIsReadAndSaysHowItIs() async throws {
         let unit = try await Unit.started()
         let process = try await unit.process()
@@ -85,7 +117,7 @@ struct BootTests {
     }
 
     @Test func oneThatHangsIsKilledByTheWatchdogAndStartedAnew() async throws {
-        let unit = try await Unit.started(dropIn: "WatchdogSec=2")
+        let unit = try await Unit.started(dropIn: "WatchdogSec=2\nRestartSec=100ms")
         let process = try await unit.process()
         try await unit.waitForLines(Unit.notification("WATCHDOG=1", from: process))
         try await unit.send("STOP")
@@ -95,7 +127,7 @@ struct BootTests {
     }
 
     @Test func oneThatCrashesIsStartedAnewAndItsRunsAreDead() async throws {
-        let unit = try await Unit.started()
+        let unit = try await Unit.started(dropIn: "RestartSec=100ms")
         let config = try await unit.machine.addConfig("slow", [("SQL", "SELECT pg_sleep(300)")])
         try await unit.machine.psql("SELECT timetable.run(\(config))")
         try await unit.machine.waitFor("STARTED", Self.states)

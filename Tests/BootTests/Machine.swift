@@ -38,7 +38,7 @@ final class Machine: Sendable {
         // The manager then writes down each notification that it gets.
         try await run("systemctl", "log-level", "debug")
         try await installServer()
-        try await installCarillon()
+        try await installPackage()
     }
 
     private static func folder(of path: String) -> String {
@@ -131,28 +131,36 @@ final class Machine: Sendable {
         try await run("install", "-d", "-o", "postgres", "/var/lib/carillon-test")
         try await asPostgres(
             "\(PrivateCluster.installedPrograms)/initdb", "-D", "/var/lib/carillon-test",
-            "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync", "--locale=C.UTF-8",
+            "--auth-local=peer", "--auth-host=scram-sha-256", "--no-sync", "--locale=C.UTF-8",
             "--encoding=UTF8")
         try await systemctl("daemon-reload")
         try await systemctl("start", "postgresql")
         try await psql("CREATE ROLE scheduler LOGIN PASSWORD 'somestrong'", in: "postgres")
     }
 
-    /// As the package does it, with the program that was built for the tests.
-    private func installCarillon() async throws {
+    /// Makes a package of the program that was built for the tests, and installs it.
+    private func installPackage() async throws {
         let program = try DaemonProcess.builtCarillon()
-        try await install(program, at: "/usr/bin/carillon", mode: "755")
         try await installLibraries(of: program)
-        for unit in ["carillon.service", "carillon@.service"] {
-            try await install(
-                "\(Self.repository)/systemd/\(unit)", at: "/usr/lib/systemd/system/\(unit)")
-        }
-        try await install(
-            "\(Self.repository)/systemd/carillon.sysusers",
-            at: "/usr/lib/sysusers.d/carillon.conf")
-        try await run("systemd-sysusers", "carillon.conf")
-        try await systemctl("daemon-reload")
+        let folder = try makeTemporaryFolder("carillon-package")
+        let made = try await runProgram(
+            "/bin/bash", [Self.folder(of: #filePath) + "/package.sh", program, folder],
+            limit: .seconds(300))
+        guard made.end == .exited(0) else { throw NotReached(made.stdout + made.stderr) }
+        try await install("\(folder)/carillon.deb", at: Self.package)
+        try await run("dpkg", "--install", Self.package)
     }
+
+    /// After a test that removed it.
+    func reinstallPackage() async throws {
+        guard try await attempt(["test", "-e", "/usr/bin/carillon"]).end != .exited(0) else {
+            return
+        }
+        try await run("dpkg", "--install", Self.package)
+    }
+
+    /// The package, on the machine.
+    static let package = "/var/cache/carillon.deb"
 
     /// Swift's own may be where the service's user sees nothing, such as in a home.
     private func installLibraries(of program: String) async throws {
@@ -171,7 +179,7 @@ final class Machine: Sendable {
     // MARK: The database
 
     @discardableResult
-    private func asPostgres(_ command: String..., stdin: String = "") async throws -> String {
+    func asPostgres(_ command: String..., stdin: String = "") async throws -> String {
         let become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
         let result = try await attempt(become + command, stdin: stdin)
         guard result.end == .exited(0) else { throw NotReached(result.stderr) }

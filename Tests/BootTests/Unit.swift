@@ -13,8 +13,10 @@ struct Unit: Sendable {
         _ name: String = "carillon.service", settings: String = "", dropIn: String? = nil
     ) async throws -> Unit {
         let machine = try await Machine.booted
-        try await machine.systemctl("stop", "carillon.service", "carillon@*.service")
+        _ = try await machine.attempt(
+            ["systemctl", "stop", "carillon.service", "carillon@*.service"])
         _ = try await machine.attempt(["systemctl", "reset-failed"])
+        try await machine.reinstallPackage()
         try await machine.systemctl("start", "postgresql")
         try await machine.run(
             "sh", "-c",

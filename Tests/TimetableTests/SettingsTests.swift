@@ -103,7 +103,7 @@ struct SettingsTests {
             contentsOf: URL(filePath: #filePath).deletingLastPathComponent()
                 .appending(path: "../../systemd/carillon.conf"), encoding: .utf8)
         let settings = sample.split(separator: "\n").compactMap { line in
-            line.wholeMatch(of: /#([a-z-]+(?: = \S+)?)/).map { String($0.output.1) }
+            line.wholeMatch(of: /#?([a-z-]+(?: = \S+)?)/).map { String($0.output.1) }
         }
         #expect(settings.count > 10)
         let lines = settings.filter { !$0.hasPrefix("port") } + ["port = 1"]
