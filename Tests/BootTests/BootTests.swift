@@ -7,37 +7,13 @@ import Testing
     .serialized, .timeLimit(.minutes(10)),
     .enabled(if: Machine.obstacle == nil, Comment(rawValue: Machine.obstacle ?? "")))
 struct BootTests {
-    @Test func theUnitsAreInOrderAndHardened() async throws {
-        let machine = try await Unit.fresh().machine
-        let units = ["carillon.service", "carillon@a.service"]
-        for unit in units {
-            let verified = try await machine.attempt(
-                ["systemd-analyze", "--man=no", "verify", unit])
-            #expect(verified.end == .exited(0) && verified.stdout + verified.stderr == "")
-            let exposure = try await exposure(of: unit, machine)
-            #expect(exposure <= 2.5)
-        }
-        try await machine.install(
-            "\(Machine.repository)/systemd/root.conf",
-            at: "/etc/systemd/system/carillon.service.d/root.conf")
-        try await machine.systemctl("daemon-reload")
-        #expect(try await exposure(of: "carillon.service", machine) <= 3)
-    }
-
-    /// What systemd-analyze(1) makes of it: from 0, safe, to 10.
-    private func exposure(of unit: String, _ machine: Machine) async throws -> Double {
-        let lines = try await machine.run("systemd-analyze", "security", "--no-pager", unit)
-        let last = try #require(lines.split(separator: "\n").last)
-        let number = try #require(last.split(separator: " ").compactMap { Double($0) }.first)
-        return number
-    }
-
     /// What the README says under Install, and how all of it goes again.
     @Test func thePackageIsInstalledServesAndIsRemoved() async throws {
         let unit = try await Unit.fresh()
         let machine = unit.machine
+        // With the settings that it brings.
         try await machine.run("dpkg", "--purge", "carillon")
-        try await machine.run("dpkg", "--install", Machine.package)
+        try await machine.installPackage()
         #expect(try await unit.property("ActiveState") == "inactive")
         #expect(try await unit.property("UnitFileState") == "disabled")
         try await machine.psql("DROP DATABASE timetable", in: "postgres")
@@ -62,6 +38,31 @@ struct BootTests {
         let places = ["/etc/carillon", "/var/lib/carillon", "/run/carillon"]
         let left = try await machine.attempt(["find", "/etc/systemd/system"] + places)
         #expect(!left.stdout.contains("carillon"))
+    }
+
+    @Test func theUnitsAreInOrderAndHardened() async throws {
+        let machine = try await Unit.fresh().machine
+        let units = ["carillon.service", "carillon@a.service"]
+        for unit in units {
+            let verified = try await machine.attempt(
+                ["systemd-analyze", "--man=no", "verify", unit])
+            #expect(verified.end == .exited(0) && verified.stdout + verified.stderr == "")
+            let exposure = try await exposure(of: unit, machine)
+            #expect(exposure <= 2.5)
+        }
+        try await machine.install(
+            "\(Machine.repository)/systemd/root.conf",
+            at: "/etc/systemd/system/carillon.service.d/root.conf")
+        try await machine.systemctl("daemon-reload")
+        #expect(try await exposure(of: "carillon.service", machine) <= 3)
+    }
+
+    /// What systemd-analyze(1) makes of it: from 0, safe, to 10.
+    private func exposure(of unit: String, _ machine: Machine) async throws -> Double {
+        let lines = try await machine.run("systemd-analyze", "security", "--no-pager", unit)
+        let last = try #require(lines.split(separator: "\n").last)
+        let number = try #require(last.split(separator: " ").compactMap { Double($0) }.first)
+        return number
     }
 
     @Test func itIsReadyWhenAllIsReadAndSaysHowItIs() async throws {

@@ -38,7 +38,7 @@ final class Machine: Sendable {
         // The manager then writes down each notification that it gets.
         try await run("systemctl", "log-level", "debug")
         try await installServer()
-        try await installPackage()
+        try await preparePackage()
     }
 
     private static func folder(of path: String) -> String {
@@ -138,8 +138,8 @@ final class Machine: Sendable {
         try await psql("CREATE ROLE scheduler LOGIN PASSWORD 'somestrong'", in: "postgres")
     }
 
-    /// Makes a package of the program that was built for the tests, and installs it.
-    private func installPackage() async throws {
+    /// Makes a package of the program that was built for the tests.
+    private func preparePackage() async throws {
         let program = try DaemonProcess.builtCarillon()
         try await installLibraries(of: program)
         let folder = try makeTemporaryFolder("carillon-package")
@@ -147,20 +147,20 @@ final class Machine: Sendable {
             "/bin/bash", [Self.folder(of: #filePath) + "/package.sh", program, folder],
             limit: .seconds(300))
         guard made.end == .exited(0) else { throw NotReached(made.stdout + made.stderr) }
-        try await install("\(folder)/carillon.deb", at: Self.package)
-        try await run("dpkg", "--install", Self.package)
+        try await install("\(folder)/carillon.deb", at: "/var/cache/carillon.deb")
+        // Else each change of a package looks through all pages that the machine has.
+        try await run("rm", "-f", "/var/lib/man-db/auto-update")
     }
 
-    /// After a test that removed it.
-    func reinstallPackage() async throws {
-        guard try await attempt(["test", "-e", "/usr/bin/carillon"]).end != .exited(0) else {
-            return
+    func installPackage() async throws {
+        try await run("dpkg", "--force-unsafe-io", "--install", "/var/cache/carillon.deb")
+    }
+
+    var hasPackage: Bool {
+        get async throws {
+            try await attempt(["test", "-e", "/usr/bin/carillon"]).end == .exited(0)
         }
-        try await run("dpkg", "--install", Self.package)
     }
-
-    /// The package, on the machine.
-    static let package = "/var/cache/carillon.deb"
 
     /// Swift's own may be where the service's user sees nothing, such as in a home.
     private func installLibraries(of program: String) async throws {

@@ -16,7 +16,7 @@ struct Unit: Sendable {
         _ = try await machine.attempt(
             ["systemctl", "stop", "carillon.service", "carillon@*.service"])
         _ = try await machine.attempt(["systemctl", "reset-failed"])
-        try await machine.reinstallPackage()
+        if try await !machine.hasPackage { try await machine.installPackage() }
         try await machine.systemctl("start", "postgresql")
         try await machine.run(
             "sh", "-c",
