@@ -306,7 +306,8 @@ RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
 -- By index, also by plans made while the tables were empty.
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 SET lock_timeout = '1s'
 AS $$
 DECLARE
