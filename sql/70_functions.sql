@@ -161,6 +161,8 @@ BEGIN
         WHERE q.resumes = run AND q.claimed_at IS NULL;
         PERFORM timetable.redact_runs(ARRAY[run]);
         PERFORM timetable.wake_after(ARRAY[run]);
+        -- No daemon ends it, so none tells those who follow it.
+        PERFORM pg_notify('timetable_news', run::text);
     ELSE
         PERFORM pg_notify('timetable_cancel', run::text);
     END IF;

@@ -217,6 +217,8 @@ extension Daemon {
 
     private func announce(_ link: Link) {
         self.link = link
+        // Whoever came while we were away could not be heard.
+        log.followerJoined()
         link.onAnswer = { [weak self] in self?.readChanges() }
         handle(.complete)
         adopt(link.lostClaims)

@@ -100,12 +100,14 @@ extension Daemon {
         }
     }
 
-    /// `table operation id id …`, `table operation all`, `worker event`, `retention operation`, or
-    /// `schema UPGRADED all`, by which a daemon that does not know it reads everything.
+    /// `table operation id id …`, `table operation all`, `worker event`, `retention operation`,
+    /// `follower JOINED`, or `schema UPGRADED all`, by which a daemon that does not know it reads
+    /// everything.
     private func configsChanged(_ payload: String) {
         let words = payload.split(separator: " ")
         if words.first == "worker" || words.first == "schema" { return beatAtOnce() }
         if words.first == "retention" { return retentionChanged() }
+        if words.first == "follower" { return log.followerJoined() }
         guard words.count > 2 else { return }
         guard words[0] == "chain_execution_config" || words[2] == "all" else {
             // A claim reads chain, tasks and parameters as they are then.

@@ -100,6 +100,9 @@ final class RunLog {
     private var executions = Deque<Execution>()
     private var lines = Deque<Line>()
     private var lostLines = 0
+    private var followers = Followers()
+    private var addedExecutions = 0
+    private var newsTimer: EventLoop.TimerID?
     private var reader: CheckedContinuation<Void, Never>?
     private var failures = 0
     /// Told once when the database can't be written for longer.
@@ -128,6 +131,7 @@ final class RunLog {
 
     func add(_ execution: Execution) {
         executions.append(execution)
+        addedExecutions += 1
         wake()
     }
 
@@ -138,6 +142,18 @@ final class RunLog {
         }
         lines.append(Line(at: .now(), level: level, message: message.storable))
         wake()
+    }
+
+    /// A run began, or has come to an end that is committed: to be told to those who follow.
+    func changed(run: Int64) {
+        followers.changed(run: run, position: addedExecutions)
+        noteWritten(of: [])
+        wakeForNews()
+    }
+
+    /// Somebody follows from now on.
+    func followerJoined() {
+        followers.joined()
     }
 
     /// Lets `run` return when all has been written.
@@ -152,7 +168,25 @@ final class RunLog {
     }
 
     private var isEmpty: Bool {
-        endings.isEmpty && executions.isEmpty && lines.isEmpty
+        endings.isEmpty && executions.isEmpty && lines.isEmpty && !hasDueNews
+    }
+
+    /// The last news do not wait.
+    private var hasDueNews: Bool {
+        followers.hasNews && (closingDeadline != nil || followers.delay(at: .now()) == .zero)
+    }
+
+    private func wakeForNews() {
+        guard newsTimer == nil, let delay = followers.delay(at: .now()) else { return }
+        if delay == .zero { return wake() }
+        newsTimer = EventLoop.shared.after(delay) { [weak self] in
+            self?.newsTimer = nil
+            self?.wake()
+        }
+    }
+
+    private func noteWritten(of runs: some Sequence<Int64>) {
+        followers.wrote(through: addedExecutions - executions.count, of: runs)
     }
 
     /// Writes until closed, and a little longer when the database is away: lines are then lost, and
@@ -160,6 +194,7 @@ final class RunLog {
     func run() async {
         while true {
             if isEmpty {
+                wakeForNews()
                 if closingDeadline != nil { break }
                 await withCheckedContinuation { reader = $0 }
                 continue
@@ -199,6 +234,19 @@ final class RunLog {
         if !endings.isEmpty { try await writeEndings(session) }
         if !executions.isEmpty { try await writeExecutions(session) }
         if !lines.isEmpty { try await writeLines(session) }
+        if hasDueNews { try await tellNews(session) }
+    }
+
+    private func tellNews(_ session: Connection) async throws(PostgresError) {
+        guard let news = followers.takeNews(at: .now()) else { return }
+        do throws(PostgresError) {
+            let rows = try await session.run(
+                Statements.tellFollowers, [news.payload], deadline: Self.deadline)
+            if rows.boolean(0, 0) == false { followers.foundNobody(joins: news.joins) }
+        } catch  where error.kind == .server {
+            followers.foundNobody(joins: news.joins)
+            addLine("ERROR", "those who follow the log are told nothing more: \(error)")
+        }
     }
 
     private func writeEndings(_ session: Connection) async throws(PostgresError) {
@@ -220,6 +268,10 @@ final class RunLog {
             }
         }
         endings.removeFirst(batch.count)
+        for run in batch.map(\.end.run) {
+            followers.changed(run: run, position: addedExecutions)
+        }
+        noteWritten(of: [])
         for ending in batch {
             ending.answer.resume(returning: states[ending.end.key])
         }
@@ -239,6 +291,7 @@ final class RunLog {
             addLine("ERROR", "\(batch.count) rows of execution_log are lost: \(error)")
         }
         executions.removeFirst(batch.count)
+        noteWritten(of: batch.map(\.run))
     }
 
     private func writeLines(_ session: Connection) async throws(PostgresError) {
@@ -262,6 +315,7 @@ final class RunLog {
             return
         }
         lines.removeFirst(batch.count)
+        followers.wroteLines()
         guard lostLines > 0 else { return }
         let count = lostLines
         lostLines = 0

@@ -29,6 +29,7 @@ extension Daemon {
                 },
                 doubt: { [unowned self] in currentDoubt() }))
         active[run.key] = runner
+        log.changed(run: run.id)
         start { await self.execute(runner) }
         return runner
     }
@@ -36,6 +37,7 @@ extension Daemon {
     private func execute(_ runner: ChainRunner) async {
         _ = await runner.execute()
         active[runner.run.key] = nil
+        log.changed(run: runner.run.id)
         handle(.ended(config: runner.run.config))
         startReady()
         countEnd()

@@ -66,4 +66,51 @@ extension Statements {
         FROM timetable.execution_log e WHERE e.run_status = $1::bigint
         ORDER BY e.finished, e.last_run
         """)
+
+    // MARK: Following
+
+    private static let followerKey = "hashtextextended('carillon followers', 0)"
+    /// Tells those who follow; false when nobody does. Nobody has the lock alone but for this look.
+    static let tellFollowers = Statement(
+        "tell_followers",
+        """
+        SELECT CASE WHEN pg_try_advisory_xact_lock(\(followerKey)) THEN false
+            ELSE pg_notify('timetable_news', $1) IS NOT NULL END
+        """)
+    static let followNews = [
+        Statement(nil, "LISTEN timetable_news"),
+        Statement(nil, "SELECT pg_advisory_lock_shared(\(followerKey))"),
+        Statement(nil, "SELECT pg_notify('timetable_config', 'follower JOINED')"),
+    ]
+
+    /// Asks for a run of the config $1 with the parameters $2.
+    static let requestRun = Statement(nil, "SELECT timetable.run($1::bigint, $2::jsonb)")
+    /// Columns: whether the request was taken; its worker, if it is bound to one; whether a worker
+    /// serves that may take it; why it was put off.
+    static let requestState = Statement(
+        nil,
+        """
+        SELECT q.claimed_at IS NOT NULL, c.client_name,
+            EXISTS (SELECT FROM timetable.workers w WHERE w.state = 'serving'
+                AND (c.client_name IS NULL OR w.client_name = c.client_name)),
+            c.chain_execution_config IS NULL, q.blocked_at IS NOT NULL, c.live IS TRUE
+        FROM timetable.run_request q
+        LEFT JOIN timetable.chain_execution_config c USING (chain_execution_config)
+        WHERE q.run_request = $1::bigint
+        """)
+    static let cancelRun = Statement(nil, "SELECT timetable.cancel($1::bigint, $2)")
+
+    /// Lines of the log of the levels $3: since $1 or, with $2, those past that id. The latest $4.
+    static let logLines = Statement(
+        nil,
+        """
+        SELECT * FROM (
+            SELECT l.id, \(microseconds("l.ts")), l.client_name, l.log_level, l.message
+            FROM timetable.log l
+            WHERE ($1::bigint IS NULL OR l.ts >= timetable.instant($1::bigint))
+                AND ($2::bigint IS NULL OR l.id > $2::bigint)
+                AND l.log_level = ANY ($3::timetable.log_type[])
+            ORDER BY l.id DESC LIMIT $4::integer) AS latest
+        ORDER BY id
+        """)
 }

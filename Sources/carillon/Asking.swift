@@ -74,7 +74,7 @@ extension Screen {
 }
 
 /// Writes lines to standard output at once, so that nothing stays in a buffer when we wait.
-func show(_ lines: [String]) {
+func emit(_ lines: [String]) {
     var bytes = Array(lines.map { $0 + "\n" }.joined().utf8)[...]
     while !bytes.isEmpty {
         let written = unsafe bytes.withUnsafeBytes {

@@ -10,7 +10,8 @@ struct Carillon: ParsableCommand {
         abstract: "A job scheduler for PostgreSQL: insert a row, and the job runs at its time.",
         version: carillonVersion,
         subcommands: [
-            Serve.self, List.self, Next.self, Runs.self, Show.self, Migrate.self, Schema.self,
+            Serve.self, List.self, Next.self, Run.self, Cancel.self, Runs.self, Show.self, Log.self,
+            Migrate.self, Schema.self,
         ],
         defaultSubcommand: Serve.self,
         // -h is the host, as for psql.

@@ -43,11 +43,11 @@ struct List: ParsableCommand {
                     ? config.lastRun?.hasFailed == true : all || isExact || config.isScheduled
             }
             if output.json {
-                show([JSONText.lines(shown.map { $0.object(inUTC: output.utc) })])
+                emit([JSONText.lines(shown.map { $0.object(inUTC: output.utc) })])
                 return 0
             }
             let screen = Screen.output
-            show(Self.table(shown, now, inUTC: output.utc, screen).lines(on: screen))
+            emit(Self.table(shown, now, inUTC: output.utc, screen).lines(on: screen))
             let hidden = found.count - shown.count
             if hidden > 0, !failed {
                 say("\(hidden) more: not live, paused, without chain or @manual; --all shows them")

@@ -47,11 +47,11 @@ struct Runs: ParsableCommand {
                 config: config, failedOnly: failed,
                 since: try since.map { try reports.past($0, "--since") }, limit: limit)
             if output.json {
-                show([JSONText.lines(runs.map { $0.object(inUTC: output.utc) })])
+                emit([JSONText.lines(runs.map { $0.object(inUTC: output.utc) })])
                 return 0
             }
             let screen = Screen.output
-            show(Self.table(runs, inUTC: output.utc, screen).lines(on: screen))
+            emit(Self.table(runs, inUTC: output.utc, screen).lines(on: screen))
             if runs.isEmpty { say("there is no such run") }
             return 0
         }
@@ -100,13 +100,13 @@ struct Show: ParsableCommand {
             }
             let tasks = try await reports.tasks(of: id)
             if output.json {
-                show([JSONText.lines([run.object(inUTC: output.utc, tasks: tasks)])])
+                emit([JSONText.lines([run.object(inUTC: output.utc, tasks: tasks)])])
                 return 0
             }
             let screen = Screen.output
-            show(run.facts(on: screen, inUTC: output.utc))
+            emit(run.facts(on: screen, inUTC: output.utc))
             for task in tasks {
-                show([""] + task.lines(on: screen, in: output.utc ? nil : run.zone))
+                emit([""] + task.lines(on: screen, in: output.utc ? nil : run.zone))
             }
             return 0
         }

@@ -73,7 +73,7 @@ struct PauseTests {
         let until =
             try await served.psql(
                 """
-                SELECT date_trunc('second', clock_timestamp()) + interval '4 seconds' AS until \\gset
+                SELECT date_trunc('second', clock_timestamp()) + interval '4 s' AS until \\gset
                 SELECT timetable.pause_job('often', until := :'until');
                 SELECT extract(epoch FROM :'until'::timestamptz)::bigint
                 """

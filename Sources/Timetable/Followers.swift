@@ -1,0 +1,92 @@
+internal import Timing
+
+/// What to tell those who follow runs and log lines live (`carillon log -f`, `run --wait`), and
+/// whether anybody does. A pure value.
+///
+/// A NOTIFY takes a lock of the whole cluster when it commits, so none is sent while nobody
+/// listens, and none on the path of a run. A follower LISTENs, holds a shared advisory lock for as
+/// long as its session lives, and then says `follower JOINED` on the channel that daemons hear
+/// anyway. From then on the run log tells what it has written, at most 20 times a second, by a
+/// statement that first looks whether that lock is held: when nobody holds it any more, the answer
+/// ends the telling. A daemon that connects takes it that there are followers, and is told
+/// otherwise by its first answer; so no lost notification loses a follower.
+struct Followers {
+    private static let interval: Duration = .milliseconds(50)
+    /// Ids of up to 20 bytes stay well below the 8,000 of a payload.
+    private static let bound = 300
+
+    private var mayBeThere = true
+    /// How often somebody has joined: an answer says nothing about whoever came after its question.
+    private var joins = 0
+    /// Runs to tell of once so many invocations have been written, so that nobody hears of an end
+    /// before its output can be read.
+    private var awaiting: [Int64: Int] = [:]
+    /// The same for too many to name.
+    private var awaitingAll: Int?
+    private var runs: Set<Int64> = []
+    private var tellsLines = false
+    private var tellsAll = false
+    private var quietUntil = MonotonicInstant(nanoseconds: 0)
+
+    /// Somebody follows from now on, or we can't know.
+    mutating func joined() {
+        mayBeThere = true
+        joins += 1
+    }
+
+    /// A run began, ended or waits; to be told when invocation number `position` has been written.
+    mutating func changed(run: Int64, position: Int) {
+        guard mayBeThere else { return }
+        awaiting[run] = position
+        guard awaiting.count > Self.bound else { return }
+        awaitingAll = position
+        awaiting.removeAll(keepingCapacity: true)
+    }
+
+    /// Invocations up to number `position` have been written, those of `runs` at last.
+    mutating func wrote(through position: Int, of written: some Sequence<Int64>) {
+        guard mayBeThere else { return }
+        runs.formUnion(written)
+        for (run, needed) in awaiting where needed <= position {
+            runs.insert(run)
+            awaiting[run] = nil
+        }
+        if let needed = awaitingAll, needed <= position {
+            awaitingAll = nil
+            tellsAll = true
+        }
+        if runs.count > Self.bound { tellsAll = true }
+    }
+
+    mutating func wroteLines() {
+        tellsLines = mayBeThere
+    }
+
+    var hasNews: Bool { tellsAll || tellsLines || !runs.isEmpty }
+
+    /// How long the next news have to wait; nil without any.
+    func delay(at now: MonotonicInstant) -> Duration? {
+        hasNews ? quietUntil.duration(since: now) : nil
+    }
+
+    /// `all`, or ids of runs, and `lines` with either; then how to take the answer.
+    mutating func takeNews(at now: MonotonicInstant) -> (payload: String, joins: Int)? {
+        guard hasNews else { return nil }
+        var words = tellsAll ? ["all"] : runs.sorted().map { String($0) }
+        if tellsLines { words.append("lines") }
+        runs.removeAll(keepingCapacity: true)
+        (tellsAll, tellsLines) = (false, false)
+        quietUntil = now.advanced(by: Self.interval)
+        return (words.joined(separator: " "), joins)
+    }
+
+    /// Nobody was there when this was asked for.
+    mutating func foundNobody(joins asked: Int) {
+        guard asked == joins else { return }
+        mayBeThere = false
+        awaiting.removeAll()
+        awaitingAll = nil
+        runs.removeAll()
+        (tellsAll, tellsLines) = (false, false)
+    }
+}
