@@ -149,6 +149,38 @@ struct ViewTests {
                     """)
     }
 
+    /// Of what is secret, nothing is needed for that.
+    @Test func aReaderSeesAllOfIt() async throws {
+        let stage = try await RoleStage.made()
+        #expect(try await stage.served.run(1) == "CHAIN_DONE||")
+        try await stage.served.psql(
+            """
+            SELECT timetable.run(1, NULL, '2100-01-01Z');
+            INSERT INTO timetable.run_status (execution_status, chain_execution_config, started,
+                finished, parameters)
+            VALUES ('STARTED', 1, now(), NULL, '{"1": [["x"]]}'),
+                ('CHAIN_FAILED', 2, now(), now(), NULL);
+            """)
+        let seen = try await stage.psql(
+            "reader",
+            """
+            SELECT string_agg(state, ',') FROM timetable.running;
+            SELECT chain_name, running, waiting, last_outcome FROM timetable.jobs WHERE config = 1;
+            SELECT count(*), min(outcome::text) FROM timetable.failures;
+            SELECT count(*) FROM timetable.retention;
+            SELECT timetable.why_not_running('nightly') ~ 'runs now.*its time is 2100';
+            """)
+        #expect(
+            seen == """
+                STARTED,WAITING
+                nightly|1|1|CHAIN_DONE
+                1|CHAIN_FAILED
+                3
+                t
+                """)
+        stage.served.daemon.kill()
+    }
+
     /// What makes «the last 20 runs of a config» and «what failed since» fast in a large history.
     @Test(arguments: [
         (

@@ -31,23 +31,18 @@ struct WhyTests {
             says: ["It has no chain: its chain_id is NULL."], doesNotSay: ["It fires next"]),
         Case(
             testDescription: "paused for a while",
-            made: """
-                UPDATE timetable.chain_execution_config
-                SET paused_until = '2100-01-01 00:30Z', paused_by = 'ann', pause_note = 'no disk.'
-                """,
+            made: "SELECT timetable.pause_job('it', 'no disk.', '2100-01-01 00:30Z')",
             says: [
-                "It is paused until 2100-01-01 00:30:00+00 by ann: no disk.",
+                "It is paused until 2100-01-01 00:30:00+00 by postgres: no disk.",
                 "It fires next at 2100-01-01 01:00:00+00",
             ]),
         Case(
             testDescription: "paused for good",
-            made: "UPDATE timetable.chain_execution_config SET paused_until = 'infinity'",
-            says: ["It is paused."], doesNotSay: ["It fires next", "It never fires"]),
+            made: "SELECT timetable.pause_job('it')", says: ["It is paused by postgres."], doesNotSay: ["It fires next", "It never fires"]),
         Case(
             testDescription: "paused no more",
-            made: """
-                UPDATE timetable.chain_execution_config SET paused_until = now() - interval '1 s'
-                """, says: ["It fires next at 20"], doesNotSay: ["paused"]),
+            made: "SELECT timetable.pause_job('it'), timetable.resume_job('it')",
+            says: ["It fires next at 20"], doesNotSay: ["paused"]),
         Case(
             testDescription: "@manual", schedule: "@manual", made: "",
             says: ["Its schedule is @manual: it runs only when it is asked for"]),
