@@ -69,7 +69,7 @@ struct BootTests {
         let unit = try await Unit.started()
         let process = try await unit.process()
         try await unit.waitForLines(
-            "Starting carillon.service", "ready: 0 schedules",
+            "Starting carillon.service",
             Unit.notification("READY=1, STATUS=0 schedules, nothing scheduled", from: process),
             "Started carillon.service")
         #expect(try await unit.machine.run("ps", "-o", "user=", "-p", process) == "carillon")
@@ -97,8 +97,8 @@ struct BootTests {
         try await unit.machine.systemctl("reload", unit.name)
         try await unit.waitForLines(
             Unit.notification("RELOADING=1", from: process),
-            "sql-connections is another now, which needs a restart",
             Unit.notification("READY=1", from: process))
+        try await unit.waitForLines("sql-connections is another now, which needs a restart")
         try await eventually("it is active again") {
             try await unit.property("ActiveState") == "active"
         }
@@ -185,7 +185,8 @@ struct BootTests {
         try await startProgram(unit)
         try await unit.stop()
         try await unit.waitForLines(
-            "cancelling 1 runs: the daemon stopped, and the run did not end in time",
+            "cancelling 1 runs: the daemon stopped, and the run did not end in time")
+        try await unit.waitForLines(
             "Main process exited, code=exited, status=0/SUCCESS", "Deactivated successfully")
         #expect(try await unit.machine.psql(Self.states) == "CANCELLED")
         #expect(try await unit.machine.count("/bin/sh /usr/local/bin/wait-for-go") == 0)
@@ -269,8 +270,8 @@ struct BootTests {
             ])
         #expect(try await unit.entries(["PRIORITY=6"]).contains { $0["RUN"] == nil })
         // The password is nowhere.
-        let all = try await unit.machine.run("journalctl", "--no-pager", "-o", "export")
-        #expect(!all.contains("somestrong"))
+        let all = try await unit.entries([]).flatMap(\.values) + unit.said()
+        #expect(all.count > 20 && !all.contains { $0.contains("somestrong") })
     }
 
     // MARK: Other users

@@ -113,7 +113,8 @@ struct Unit: Sendable {
         ).split(separator: "\n").map(String.init)
     }
 
-    /// Waits for lines with these texts, each after the one before.
+    /// Waits for lines with these texts, each after the one before: all of the service or all of
+    /// the manager, for what two processes say has no order.
     func waitForLines(_ texts: String...) async throws {
         var missing = ""
         var lines: [String] = []
