@@ -215,6 +215,30 @@ struct BootTests {
         #expect(try await unit.process() == process)
     }
 
+    /// The unit does not fail for it; the daemon says what it lacks, and can be stopped meanwhile.
+    @Test func aPasswordFileMayBeMissing() async throws {
+        let unit = try await Unit.fresh()
+        try await unit.machine.run("rm", "/etc/carillon/pgpass")
+        try await unit.machine.systemctl("start", "--no-block", unit.name)
+        try await unit.waitForLines("no password supplied")
+        #expect(try await unit.property("ActiveState") == "activating")
+        try await unit.stop()
+        try await unit.waitForLines(
+            "Main process exited, code=exited, status=0/SUCCESS", "Deactivated successfully")
+        #expect(try await unit.property("Result") == "success")
+    }
+
+    @Test func aDatabaseThatGoesAndComesBackIsToldInTheStatus() async throws {
+        let unit = try await Unit.started()
+        let process = try await unit.process()
+        try await unit.machine.systemctl("stop", "postgresql")
+        try await unit.waitForStatus(#"Status: "not connected to the database; last problem at"#)
+        #expect(try await unit.property("ActiveState") == "active")
+        try await unit.machine.systemctl("start", "postgresql")
+        try await unit.waitForStatus(#"Status: "0 schedules"#)
+        #expect(try await unit.process() == process)
+    }
+
     @Test func whatOnlyPeopleCanMendIsNotTriedAgain() async throws {
         let unit = try await Unit.fresh(settings: "log-levle = debug\n")
         let result = try await unit.machine.attempt(["systemctl", "start", unit.name])
@@ -274,7 +298,54 @@ struct BootTests {
         #expect(all.count > 20 && !all.contains { $0.contains("somestrong") })
     }
 
-    // MARK: Other users
+    @Test func aJournalThatIsStartedAnewGetsLines() async throws {
+        let unit = try await Unit.started()
+        try await unit.machine.systemctl("restart", "systemd-journald")
+        try await unit.machine.systemctl("reload", unit.name)
+        try await eventually("a line with its fields") {
+            try await unit.entries(["CLIENT_NAME=\(unit.machine.hostName())"]).contains {
+                $0["MESSAGE"] == "reloaded: 0 schedules"
+            }
+        }
+    }
+
+    // MARK: Programs
+
+    /// Ordinary programs work, and only what the unit forbids does not.
+    @Test func programsRunWithinTheBounds() async throws {
+        let unit = try await Unit.started()
+        try await unit.machine.write(
+            """
+            set -e
+            [ "$(id -un) $(pwd) $HOME" = "carillon /var/lib/carillon /var/lib/carillon" ]
+            touch here /tmp/there
+            /usr/bin/python3 - <<'END'
+            import mmap, socket, threading
+            mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+            socket.create_connection(("localhost", 5432)).close()
+            thread = threading.Thread(target=lambda: None)
+            thread.start()
+            thread.join()
+            END
+            sh -c 'kill -0 $$' | cat
+            for forbidden in 'touch /usr/x' 'touch /etc/x' 'touch /var/x' 'ls /proc/1/status' \
+                'unshare --user true' 'mount -t tmpfs tmpfs /tmp' 'hostname x' \
+                'setpriv --reuid=0 true' 'cat /etc/carillon/pgpass'
+            do
+                if $forbidden 2>/dev/null; then echo "$forbidden"; fi
+            done
+
+            """, to: "/usr/local/bin/bounds", mode: "755")
+        let config = try await unit.machine.addConfig("bounds", [("SHELL", "/bin/sh")])
+        try await unit.machine.psql(
+            #"SELECT timetable.run(\#(config), '[["/usr/local/bin/bounds"]]')"#)
+        try await unit.machine.waitFor("1", "SELECT count(*) FROM timetable.execution_log")
+        #expect(
+            try await unit.machine.psql(
+                "SELECT returncode, output, error FROM timetable.execution_log") == "0||")
+        // Its /tmp is its own.
+        #expect(try await unit.machine.attempt(["ls", "/tmp/there"]).end == .exited(2))
+    }
 
     private func startAsNobody(_ unit: Unit) async throws {
         let config = try await unit.machine.addConfig("as nobody", [("SHELL", "/usr/bin/id")])

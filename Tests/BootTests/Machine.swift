@@ -92,6 +92,8 @@ final class Machine: Sendable {
         return number
     }
 
+    func hostName() async throws -> String { try await run("hostname") }
+
     // MARK: Files
 
     /// Where a file of the machine is for us.
