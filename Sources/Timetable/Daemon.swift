@@ -126,6 +126,16 @@ public final class Daemon {
     /// SIGTERM and SIGINT drain and end, a second one cancels at once; SIGHUP reads all anew. They
     /// must have been blocked with `Signals.block` before any thread was started.
     public func serve() async throws(StartFailure) {
+        do throws(StartFailure) {
+            try await serveToTheEnd()
+        } catch {
+            await form.finish()
+            throw error
+        }
+        await form.finish()
+    }
+
+    private func serveToTheEnd() async throws(StartFailure) {
         do throws(SystemError) {
             signals = try Signals([SIGTERM, SIGINT, SIGHUP]) { [unowned self] in received($0) }
             timer = try WallTimer { [unowned self] in timerFired($0) }
@@ -161,7 +171,6 @@ public final class Daemon {
         await sayStopped()
         link?.close()
         await embedded?.stop()
-        await form.finish()
         if let failure { throw failure }
     }
 

@@ -181,7 +181,9 @@ struct BootTests {
 
     /// It ignores SIGTERM, too.
     @Test func aRunThatOutlivesTheDrainIsEndedAndRecorded() async throws {
-        let unit = try await Unit.started(settings: "drain-timeout = 0.5\n")
+        // Without asking for more time the daemon would be killed before it could kill.
+        let unit = try await Unit.started(
+            settings: "drain-timeout = 0.5\n", dropIn: "TimeoutStopSec=2")
         try await startProgram(unit)
         try await unit.stop()
         try await unit.waitForLines(
