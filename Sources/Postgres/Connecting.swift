@@ -91,7 +91,13 @@ extension Connection {
         case PGRES_POLLING_WRITING: watch(.writable)
         default:
             let text = unsafe String(cString: PQerrorMessage(connection))
-            finish(.failure(.whileConnecting(text)))
+            let error = PostgresError.whileConnecting(text)
+            // libpq gives up by itself where there is none, so that no SQLSTATE comes.
+            let lacksPassword = unsafe PQconnectionNeedsPassword(connection) == 1
+            finish(
+                .failure(
+                    lacksPassword && error.sqlstate == nil
+                        ? PostgresError(error.kind, error.message, sqlstate: "28P01") : error))
         }
     }
 

@@ -82,23 +82,22 @@ struct ConnectionOptions: ParsableArguments {
         return unsafe String(cString: value)
     }
 
-    /// Overwrites the password in the memory that ps(1) shows; it has been read by then.
+    /// Overwrites password and connection string in the memory that ps(1) shows; they have been
+    /// read by then.
     static func hidePassword() {
         let arguments = unsafe CommandLine.unsafeArgv
-        var isPassword = false
+        var isSecret = false
         for index in 0..<Int(CommandLine.argc) {
             guard let argument = unsafe arguments[index] else { continue }
             let text = unsafe String(cString: argument)
-            if isPassword {
+            // Of a connection string, which part is secret is libpq's to know.
+            let name = ["--password", "--connection"].first(where: text.hasPrefix)
+            if isSecret || (name == nil && text.contains("://")) {
                 unsafe overwrite(argument, from: 0)
-                isPassword = false
-            } else if text == "--password" {
-                isPassword = true
-            } else if text.hasPrefix("--password=") {
-                unsafe overwrite(argument, from: "--password=".utf8.count)
-            } else if text.contains("password=") || text.contains("://") {
-                // A connection string: which part is secret is libpq's to know.
-                unsafe overwrite(argument, from: 0)
+                isSecret = false
+            } else if let name {
+                isSecret = text == name
+                unsafe overwrite(argument, from: name.utf8.count + 1)
             }
         }
     }

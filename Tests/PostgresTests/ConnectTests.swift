@@ -69,7 +69,7 @@ struct ConnectTests {
         #expect(wrong?.description.contains("secret") == false)
         #expect(try await Self.failure(locked.with("password", "right secret")) == nil)
         let none = try await Self.failure(locked)
-        #expect(none?.sqlstate == nil)
+        #expect(none?.sqlstate == "28P01")
         #expect(none?.message.contains("no password supplied") == true)
         _ = cluster.folder
     }

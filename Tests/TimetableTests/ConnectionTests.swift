@@ -23,6 +23,33 @@ struct ConnectionTests {
         #expect(!line.contains("hidden"))
     }
 
+    /// However it is written, ps(1) shows no part of it, and the server no more.
+    @Test(arguments: [
+        "password = hidden", "PASSWORD=x password='hid\\\'den hidden'", "sslpassword=hidden",
+    ])
+    func aConnectionStringIsHidden(secret: String) async throws {
+        let database = try await PrivateCluster.database("hidden")
+        let text = "\(database.connectionString) \(secret)".replacing("PASSWORD=x ", with: "")
+        for arguments in [["--connection", text], ["--connection=\(text)"]] {
+            let daemon = try await serve(arguments + ["-v"], [:])
+            let line = try String(contentsOfFile: "/proc/\(daemon.pid)/cmdline", encoding: .utf8)
+            #expect(line.contains("--connection") && !line.contains("hid"))
+            let shown = try await database.psql(
+                """
+                SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()
+                    AND (query LIKE '%hid%' OR application_name LIKE '%hid%')
+                """)
+            #expect(shown == "0")
+            daemon.terminate()
+            #expect(try await daemon.waitForExit() == .exited(0))
+            #expect(!daemon.lines.contains { $0.text.contains("hid") })
+            #expect(
+                try await database.psql(
+                    "SELECT count(*) FROM timetable.log WHERE message LIKE '%hid%'") == "0")
+        }
+    }
+
     /// Options beat PG* variables.
     @Test func optionsBeatTheEnvironment() async throws {
         let database = try await PrivateCluster.database("options")
