@@ -213,6 +213,18 @@ BEGIN
         OR timetable.acts_as(current_user, 'timetable_reader');
 END $$;
 
+-- The same in a function with the rights of the owner: whether the caller may look at what a role
+-- owns.
+CREATE OR REPLACE FUNCTION timetable.may_look_at(owner text) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    who CONSTANT text := timetable.caller();
+BEGIN
+    RETURN timetable.acts_as(who, 'timetable_reader') OR CASE
+        WHEN timetable.acts_as(who, 'timetable_author') THEN timetable.acts_as(who, owner)
+        ELSE has_table_privilege(who, 'timetable.chain_execution_config', 'SELECT') END;
+END $$;
+
 CREATE OR REPLACE VIEW timetable.shown_parameters WITH (security_barrier) AS
     SELECT p.chain_execution_config, p.chain_id, p.order_id,
         CASE WHEN p.secret THEN '"***"' ELSE timetable.redacted_row(p.value) END AS value, p.secret

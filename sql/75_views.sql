@@ -55,7 +55,8 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END $$;
 
-CREATE OR REPLACE VIEW timetable.jobs AS
+-- As in 72_rights, each view says by itself whose rows it shows.
+CREATE OR REPLACE VIEW timetable.jobs WITH (security_barrier) AS
     SELECT c.chain_execution_config AS config, c.chain_name,
         CASE
             WHEN c.live IS NOT TRUE THEN 'not live'
@@ -96,16 +97,18 @@ CREATE OR REPLACE VIEW timetable.jobs AS
             min(q.run_after) FILTER (WHERE q.requested_by = 'retries') AS retry_at
         FROM timetable.run_request q WHERE q.claimed_at IS NULL
         GROUP BY q.chain_execution_config
-    ) AS asked ON asked.chain_execution_config = c.chain_execution_config;
+    ) AS asked ON asked.chain_execution_config = c.chain_execution_config
+    WHERE (SELECT timetable.sees_all()) OR timetable.acts_as(current_user, c.owner);
 COMMENT ON VIEW timetable.jobs IS
     'Each config: whether it is live, its schedule and what that means, when it fires next, and what became of its last fire and of the last run that ended; lateness is its last fire''s, waiting counts requests that have not begun, retry_at is when a failed run is tried again';
 COMMENT ON COLUMN timetable.jobs.last_outcome IS
     'Of the last run that has ended, by whatever it was asked for';
 
 -- The name of the task that a run is at: the one after the last that has a row in execution_log,
--- or that one still, while it has rows of parameters left.
+-- or that one still, while it has rows of parameters left. With the rights of the owner, for views:
+-- an author reads no base tasks.
 CREATE OR REPLACE FUNCTION timetable.current_task(run timetable.run_status) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last bigint;
     rows bigint;
@@ -134,9 +137,10 @@ BEGIN
     RETURN task;
 END $$;
 
--- Why a request has not begun; NULL when nothing is known to be in its way.
+-- Why a request has not begun; NULL when nothing is known to be in its way. With the rights of the
+-- owner: of what keeps him waiting, an author learns the name alone.
 CREATE OR REPLACE FUNCTION timetable.waits_for(q timetable.run_request) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c timetable.chain_execution_config;
     under_way bigint;
@@ -146,6 +150,10 @@ BEGIN
     WHERE e.chain_execution_config = q.chain_execution_config;
     IF NOT FOUND THEN
         RETURN 'its config does not exist any more';
+    ELSIF timetable.acts_as(timetable.caller(), 'timetable_author')
+        AND NOT timetable.may_look_at(c.owner)
+    THEN
+        RETURN NULL;
     END IF;
     IF q.run_after > clock_timestamp() THEN
         RETURN CASE q.requested_by WHEN 'retries' THEN 'its next attempt' ELSE 'its time' END
@@ -187,7 +195,7 @@ BEGIN
         || coalesce(' since ' || date_trunc('second', coalesce(last.stopped_at, last.seen_at)), '');
 END $$;
 
-CREATE OR REPLACE VIEW timetable.running AS
+CREATE OR REPLACE VIEW timetable.running WITH (security_barrier) AS
     SELECT r.run_status AS run, r.chain_execution_config AS config, c.chain_name,
         r.execution_status::text AS state, r.client_name AS worker, r.started AS since,
         pg_catalog.clock_timestamp() - r.started AS elapsed, r.attempt,
@@ -198,6 +206,7 @@ CREATE OR REPLACE VIEW timetable.running AS
     LEFT JOIN timetable.chain_execution_config c
         ON c.chain_execution_config = r.chain_execution_config
     WHERE r.execution_status = 'STARTED'
+        AND ((SELECT timetable.sees_all()) OR timetable.acts_as(current_user, c.owner))
     UNION ALL
     SELECT q.resumes, q.chain_execution_config, c.chain_name, 'WAITING', NULL,
         coalesce(q.blocked_at, q.requested_at),
@@ -207,11 +216,12 @@ CREATE OR REPLACE VIEW timetable.running AS
     LEFT JOIN timetable.run_status r ON r.run_status = q.resumes
     LEFT JOIN timetable.chain_execution_config c
         ON c.chain_execution_config = q.chain_execution_config
-    WHERE q.claimed_at IS NULL;
+    WHERE q.claimed_at IS NULL
+        AND ((SELECT timetable.sees_all()) OR timetable.acts_as(current_user, c.owner));
 COMMENT ON VIEW timetable.running IS
     'The runs under way, with the task that each is at, and what was asked for and waits, with what it waits for; since is when it began to run or to wait';
 
-CREATE OR REPLACE VIEW timetable.failures AS
+CREATE OR REPLACE VIEW timetable.failures WITH (security_barrier) AS
     SELECT r.finished AS at, r.run_status AS run, r.chain_execution_config AS config, c.chain_name,
         r.execution_status AS outcome, r.scheduled_for, r.attempt AS attempts,
         r.client_name AS worker, failed.name AS task,
@@ -228,6 +238,7 @@ CREATE OR REPLACE VIEW timetable.failures AS
         ORDER BY e.finished DESC LIMIT 1
     ) AS failed ON r.execution_status <> 'MISSED'
     WHERE r.execution_status IN ('CHAIN_FAILED', 'TIMED_OUT', 'DEAD', 'CANCELLED', 'MISSED')
+        AND ((SELECT timetable.sees_all()) OR timetable.acts_as(current_user, c.owner))
     ORDER BY r.finished DESC;
 COMMENT ON VIEW timetable.failures IS
     'What did not end well, the newest first: failed, timed out, dead, cancelled, and fires that nobody could claim; with the task that failed, its SQLSTATE or exit code. What was SKIPPED stands in run_status';

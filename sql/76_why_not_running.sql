@@ -121,17 +121,24 @@ BEGIN
     RETURN array_to_string(told, ' ');
 END $$;
 
+-- With the rights of the owner, for whoever may look at the config.
 CREATE OR REPLACE FUNCTION timetable.why_not_running(config bigint) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c timetable.chain_execution_config;
     told text[] := '{}';
     under_way bigint;
     reason text;
+    found_ boolean;
 BEGIN
     SELECT * INTO c FROM timetable.chain_execution_config e
     WHERE e.chain_execution_config = config;
-    IF NOT FOUND THEN
+    found_ := FOUND;
+    IF NOT timetable.may_look_at(c.owner) THEN
+        RAISE EXCEPTION 'role "%" may not look at config %', timetable.caller(), config
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NOT found_ THEN
         RETURN format('There is no config %s.', config) || coalesce((
             SELECT format(' It was deleted: it last ran at %s.', timetable.told(r.started))
             FROM timetable.run_status r WHERE r.chain_execution_config = config

@@ -13,24 +13,17 @@ REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON timetable.schema_version FROM timetab
 GRANT SELECT ON timetable.schema_version, timetable.base_task, timetable.task_chain,
     timetable.chain_execution_config, timetable.execution_log, timetable.log, timetable.worker,
     timetable.workers, timetable.known_time_zone, timetable.chain_author,
-    timetable.shown_parameters, timetable.shown_run_parameters
+    timetable.shown_parameters, timetable.shown_run_parameters, timetable.jobs,
+    timetable.running, timetable.failures
     TO timetable_reader;
 GRANT SELECT (database_connection, comment) ON timetable.database_connection TO timetable_reader;
-
-DO $$ DECLARE
-    shown text;
-BEGIN
-    FOREACH shown IN ARRAY '{jobs, running, failures}'::text[] LOOP
-        CONTINUE WHEN to_regclass('timetable.' || shown) IS NULL;
-        EXECUTE format('GRANT SELECT ON timetable.%I TO timetable_reader', shown);
-    END LOOP;
-END $$;
 
 -- Author: configs and their parameters, of which row security leaves him his own.
 GRANT SELECT, DELETE ON timetable.chain_execution_config TO timetable_author;
 GRANT SELECT, INSERT, UPDATE, DELETE ON timetable.chain_execution_parameters TO timetable_author;
 GRANT SELECT ON timetable.execution_log, timetable.known_time_zone, timetable.chain_author,
-    timetable.shown_parameters, timetable.shown_run_parameters, timetable.open_chain
+    timetable.shown_parameters, timetable.shown_run_parameters, timetable.open_chain,
+    timetable.jobs, timetable.running, timetable.failures
     TO timetable_author;
 GRANT SELECT (chain_id, parent_id) ON timetable.task_chain TO timetable_author;
 GRANT USAGE ON SEQUENCE timetable.chain_execution_config_chain_execution_config_seq

@@ -156,6 +156,11 @@ struct RoleTests {
         ("SELECT timetable.config_named('theirs')", "22023"),
         ("SELECT timetable.next_fires(4)", "22023"),
         ("SELECT timetable.delete_job('theirs')", "22023"),
+        ("SELECT chain_name FROM timetable.jobs WHERE chain_name NOT IN ('mine', 'copy')", ""),
+        ("SELECT chain_name FROM timetable.running", ""),
+        ("SELECT chain_name FROM timetable.failures", ""),
+        ("SELECT timetable.why_not_running(1)", refused),
+        ("CALL timetable.prune()", refused),
         // Parameters that are as good as code.
         (
             """
@@ -249,7 +254,9 @@ struct RoleTests {
     @Test func whatIsForbiddenIsRefused() async throws {
         let stage = try await RoleStage.made()
         #expect(try await stage.served.run(1) == "CHAIN_DONE||")
-        try await stage.served.waitFor("1", "SELECT count(*) FROM timetable.execution_log")
+        #expect(try await stage.served.run(1, "'[[\"x\"]]'").hasPrefix("CHAIN_FAILED|"))
+        try await stage.served.psql("SELECT timetable.run(1, NULL, now() + interval '1 day')")
+        try await stage.served.waitFor("2", "SELECT count(*) FROM timetable.execution_log")
         let before = try await digest(stage)
         for (sql, expected) in Self.forbiddenToAnAuthor {
             let outcome = try await stage.outcome("author", sql)
@@ -320,6 +327,18 @@ struct RoleTests {
                 "SELECT string_agg(chain_id || name, ',' ORDER BY chain_id) "
                     + "FROM timetable.open_chain") == "2note,3echo,4CopyToProgram")
         #expect(try await stage.psql("other", "SELECT count(*) FROM timetable.run_status") == "0")
+        // Views with what its functions look up elsewhere.
+        try await stage.psql(
+            "author", "SELECT timetable.run('mine', NULL, now() + interval '1 day')")
+        #expect(
+            try await stage.psql(
+                "author",
+                """
+                SELECT chain_name, last_outcome, waiting,
+                    (SELECT reason LIKE 'its time is %' FROM timetable.running),
+                    timetable.why_not_running('mine') LIKE '%Its last run, 2, was done at %'
+                FROM timetable.jobs WHERE chain_name = 'mine'
+                """) == "mine|CHAIN_DONE|1|t|t")
 
         // Fires by the clock, by his own row; then a pause, a change, the end.
         try await stage.psql(
@@ -403,9 +422,11 @@ struct RoleTests {
                     FROM timetable.shown_parameters),
                 (SELECT count(*) FROM timetable.workers WHERE state = 'serving'),
                 (SELECT count(database_connection) FROM timetable.database_connection),
-                timetable.next_run('nightly') IS NULL, (SELECT count(*) > 0 FROM timetable.log)
+                timetable.next_run('nightly') IS NULL, (SELECT count(*) > 0 FROM timetable.log),
+                (SELECT count(*) FROM timetable.jobs), (SELECT count(*) FROM timetable.running),
+                timetable.why_not_running(1) LIKE '%@manual%'
             """)
-        #expect(seen == #"4|1|"***",["from author"],"***"|1|1|t|t"#)
+        #expect(seen == #"4|1|"***",["from author"],"***"|1|1|t|t|4|0|t"#)
         // Both at once: rows of others are seen, and neither changed nor their parameters read.
         for (sql, expected) in [
             ("SELECT count(*) FROM timetable.chain_execution_config", "4"),
