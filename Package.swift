@@ -152,6 +152,9 @@ let package = Package(
             name: "BootTests", dependencies: ["TestSupport"], exclude: ["boot.sh", "package.sh"],
             swiftSettings: settings),
         .testTarget(
+            name: "CommandTests", dependencies: ["TestSupport"], exclude: ["Help"],
+            swiftSettings: settings),
+        .testTarget(
             name: "FaultTests", dependencies: ["TestSupport", "Timing"], swiftSettings: settings),
     ]
 )

@@ -8,6 +8,7 @@ internal import Timing
 struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List configs: when each fires next, and how its last run ended.",
+        usage: "carillon list [<name>] [<options>]",
         discussion: """
             What is next comes first. A name may hold * and ?, in quotes for the shell. LEFT and \
             PASSED count from now; LATENESS is the start of the last run less its fire time; its \

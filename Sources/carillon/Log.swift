@@ -9,12 +9,13 @@ internal import Timing
 struct Log: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show what daemons logged, or what the runs of a config did.",
+        usage: "carillon log [<name>] [<options>]",
         discussion: """
             Without a name: the lines of timetable.log. With one: beginnings and ends of its runs \
             and the output and error of each task.
 
-            Exit codes: 0, also after Ctrl-C with --follow; 2 to 6 as for serve; 64 bad options, no \
-            such config.
+            Exit codes: 0, also after Ctrl-C with --follow; 2 to 6 as for serve; 64 bad options, \
+            no such config.
             """)
 
     @Argument(help: ArgumentHelp("A config by its chain_name or id.", valueName: "name"))

@@ -6,6 +6,7 @@ internal import Timetable
 struct Migrate: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Install or upgrade the schema timetable.",
+        usage: "carillon migrate [<options>]",
         discussion: """
             In one transaction, as the role that owns the schema; another one at the same time \
             waits and finds it done. Stop the daemons first.

@@ -8,6 +8,7 @@ internal import Timetable
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a config now, whether it is live or not.",
+        usage: "carillon run <name> [<options>]",
         discussion: """
             Asks for a run by timetable.run and prints the number of the request. It is kept while \
             no daemon serves. With --wait: prints the output of each task when it has ended, and \
@@ -15,8 +16,8 @@ struct Run: ParsableCommand {
             waiting, not the run.
 
             Exit codes: 0 asked for, with --wait: done; 10 failed; 11 timed out; 12 cancelled; 13 \
-            its daemon died; 14 it did not run; 130 Ctrl-C; 2 to 6 as for serve; 64 bad options, no \
-            such config, parameters that don't fit.
+            its daemon died; 14 it did not run; 130 Ctrl-C; 2 to 6 as for serve; 64 bad options, \
+            no such config, parameters that don't fit.
             """)
 
     @Argument(help: ArgumentHelp("A config by its chain_name or id.", valueName: "name"))
@@ -188,15 +189,16 @@ private final class Watch {
 
     private func show(_ task: TaskReport) {
         if let output = task.output, !output.isEmpty {
-            let text = screen.block(output)
-            emit([text.hasSuffix("\n") ? String(text.dropLast()) : text])
+            emit([withoutLastLineEnd(screen.block(output))])
         }
         if let error = task.error, !error.isEmpty {
-            say(
-                "\(Plain.line(task.name)): \(error.hasSuffix("\n") ? String(error.dropLast()) : error)"
-            )
+            say("\(Plain.line(task.name)): \(withoutLastLineEnd(error))")
         }
     }
+}
+
+private func withoutLastLineEnd(_ text: String) -> String {
+    text.hasSuffix("\n") ? String(text.dropLast()) : text
 }
 
 extension RunReport {
@@ -231,9 +233,10 @@ extension RunReport {
 struct Cancel: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Cancel a run that is under way or waits for its next attempt.",
+        usage: "carillon cancel <run> [<options>]",
         discussion: """
-            Statements are cancelled, programs are ended, and the run is recorded as CANCELLED with \
-            who asked for it and why.
+            Statements are cancelled, programs are ended, and the run is recorded as CANCELLED \
+            with who asked for it and why.
 
             Exit codes: 0 asked for; 1 the run had ended already; 2 to 6 as for serve; 64 bad \
             options, no such run.

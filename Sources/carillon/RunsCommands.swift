@@ -8,6 +8,7 @@ internal import Timing
 struct Runs: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List runs, the latest first, and fires that did not run.",
+        usage: "carillon runs [<name>] [<options>]",
         discussion: """
             carillon show RUN tells all of one.
 
@@ -78,6 +79,7 @@ struct Runs: ParsableCommand {
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show a run: each task with its times, parameters, output and error.",
+        usage: "carillon show <run> [<options>]",
         discussion: """
             Parameters are shown as they were logged, without what is secret.
 
