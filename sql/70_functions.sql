@@ -162,7 +162,7 @@ BEGIN
         PERFORM timetable.redact_runs(ARRAY[run]);
         PERFORM timetable.wake_after(ARRAY[run]);
         -- No daemon ends it, so none tells those who follow it.
-        PERFORM pg_notify('timetable_news', run::text);
+        PERFORM pg_notify('timetable_news', run || '!');
     ELSE
         PERFORM pg_notify('timetable_cancel', run::text);
     END IF;

@@ -245,7 +245,7 @@ extension Daemon {
                 logger.error(
                     "request \(request): config \(config) does not exist, or has no chain",
                     metadata: ["config": "\(config)"])
-                log.changed(run: 0)  // whoever waits for it looks
+                log.changed(run: 0, hasEnded: true)  // whoever waits for it looks
             default:
                 break  // TAKEN
             }

@@ -19,11 +19,11 @@ struct Followers {
     /// How often somebody has joined: an answer says nothing about whoever came after its question.
     private var joins = 0
     /// Runs to tell of once so many invocations have been written, so that nobody hears of an end
-    /// before its output can be read.
-    private var awaiting: [Int64: Int] = [:]
+    /// before its output can be read; and whether it is an end.
+    private var awaiting: [Int64: (position: Int, hasEnded: Bool)] = [:]
     /// The same for too many to name.
     private var awaitingAll: Int?
-    private var runs: Set<Int64> = []
+    private var runs: [Int64: Bool] = [:]
     private var tellsLines = false
     private var tellsAll = false
     private var quietUntil = MonotonicInstant(nanoseconds: 0)
@@ -34,10 +34,11 @@ struct Followers {
         joins += 1
     }
 
-    /// A run began, ended or waits; to be told when invocation number `position` has been written.
-    mutating func changed(run: Int64, position: Int) {
+    /// A run began, or an attempt of it has ended; to be told when invocation number `position` has
+    /// been written.
+    mutating func changed(run: Int64, hasEnded: Bool, position: Int) {
         guard mayBeThere else { return }
-        awaiting[run] = position
+        awaiting[run] = (position, hasEnded || awaiting[run]?.hasEnded == true)
         guard awaiting.count > Self.bound else { return }
         awaitingAll = position
         awaiting.removeAll(keepingCapacity: true)
@@ -46,9 +47,9 @@ struct Followers {
     /// Invocations up to number `position` have been written, those of `runs` at last.
     mutating func wrote(through position: Int, of written: some Sequence<Int64>) {
         guard mayBeThere else { return }
-        runs.formUnion(written)
-        for (run, needed) in awaiting where needed <= position {
-            runs.insert(run)
+        for run in written where runs[run] == nil { runs[run] = false }
+        for (run, needed) in awaiting where needed.position <= position {
+            runs[run] = needed.hasEnded || runs[run] == true
             awaiting[run] = nil
         }
         if let needed = awaitingAll, needed <= position {
@@ -69,10 +70,12 @@ struct Followers {
         hasNews ? quietUntil.duration(since: now) : nil
     }
 
-    /// `all`, or ids of runs, and `lines` with either; then how to take the answer.
+    /// `all`, or ids of runs, with `!` for one whose end and tasks have all been written; and
+    /// `lines` with either. Then how to take the answer.
     mutating func takeNews(at now: MonotonicInstant) -> (payload: String, joins: Int)? {
         guard hasNews else { return nil }
-        var words = tellsAll ? ["all"] : runs.sorted().map { String($0) }
+        var words =
+            tellsAll ? ["all"] : runs.keys.sorted().map { "\($0)\(runs[$0] == true ? "!" : "")" }
         if tellsLines { words.append("lines") }
         runs.removeAll(keepingCapacity: true)
         (tellsAll, tellsLines) = (false, false)

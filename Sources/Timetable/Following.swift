@@ -5,6 +5,8 @@ public import Reactor
 public struct News: Sendable, Equatable {
     /// Runs that began, ended, or had a task end.
     public var runs: Set<Int64> = []
+    /// Those of them of which all has been written: the end, and what every task did.
+    public var ended: Set<Int64> = []
     /// There are new lines in the log.
     public var lines = false
     /// Too much to name: look at everything.
@@ -17,7 +19,11 @@ public struct News: Sendable, Equatable {
             switch word {
             case "all": all = true
             case "lines": lines = true
-            default: if let run = Int64(word) { runs.insert(run) }
+            default:
+                let hasEnded = word.hasSuffix("!")
+                guard let run = Int64(hasEnded ? word.dropLast() : word) else { continue }
+                runs.insert(run)
+                if hasEnded { ended.insert(run) }
             }
         }
     }

@@ -151,7 +151,7 @@ extension Daemon {
                 continue
             }
             logger.error("run \(run) is \(state): \(reason)", metadata: ["run": "\(run)"])
-            if let id = Int64(run) { log.changed(run: id) }
+            if let id = Int64(run) { log.changed(run: id, hasEnded: true) }
         }
     }
 

@@ -5,12 +5,8 @@ internal import Reactor
 public struct RequestState: Sendable, Equatable {
     public let isTaken: Bool
     public let isConfigGone: Bool
-    /// Another run is in its way.
-    public let isBlocked: Bool
-    /// The only worker that may take it.
-    public let worker: String?
-    /// Whether a worker serves that may take it.
-    public let isServed: Bool
+    /// Why it has not begun; nil where it only needs a moment.
+    public let reason: String?
 }
 
 extension Reports {
@@ -39,9 +35,8 @@ extension Reports {
             Statements.requestState, [String(request)], "the request can't be read")
         guard rows.count > 0 else { return nil }
         return RequestState(
-            isTaken: rows.boolean(0, 0) ?? false, isConfigGone: rows.boolean(0, 3) ?? false,
-            isBlocked: rows.boolean(0, 4) ?? false, worker: rows.text(0, 1),
-            isServed: rows.boolean(0, 2) ?? false)
+            isTaken: rows.boolean(0, 0) ?? false, isConfigGone: rows.boolean(0, 1) ?? false,
+            reason: rows.text(0, 2))
     }
 
     /// As `ask`, where what the server refuses is a matter of what was typed.

@@ -145,8 +145,8 @@ final class RunLog {
     }
 
     /// A run began, or has come to an end that is committed: to be told to those who follow.
-    func changed(run: Int64) {
-        followers.changed(run: run, position: addedExecutions)
+    func changed(run: Int64, hasEnded: Bool) {
+        followers.changed(run: run, hasEnded: hasEnded, position: addedExecutions)
         noteWritten(of: [])
         wakeForNews()
     }
@@ -269,7 +269,7 @@ final class RunLog {
         }
         endings.removeFirst(batch.count)
         for run in batch.map(\.end.run) {
-            followers.changed(run: run, position: addedExecutions)
+            followers.changed(run: run, hasEnded: true, position: addedExecutions)
         }
         noteWritten(of: [])
         for ending in batch {

@@ -29,7 +29,7 @@ extension Daemon {
                 },
                 doubt: { [unowned self] in currentDoubt() }))
         active[run.key] = runner
-        log.changed(run: run.id)
+        log.changed(run: run.id, hasEnded: false)
         start { await self.execute(runner) }
         return runner
     }
@@ -37,7 +37,7 @@ extension Daemon {
     private func execute(_ runner: ChainRunner) async {
         _ = await runner.execute()
         active[runner.run.key] = nil
-        log.changed(run: runner.run.id)
+        log.changed(run: runner.run.id, hasEnded: true)
         handle(.ended(config: runner.run.config))
         startReady()
         countEnd()

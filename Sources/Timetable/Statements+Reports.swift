@@ -85,15 +85,12 @@ extension Statements {
 
     /// Asks for a run of the config $1 with the parameters $2.
     static let requestRun = Statement(nil, "SELECT timetable.run($1::bigint, $2::jsonb)")
-    /// Columns: whether the request was taken; its worker, if it is bound to one; whether a worker
-    /// serves that may take it; why it was put off.
+    /// Columns: whether the request was taken, whether its config is gone, and why it waits.
     static let requestState = Statement(
         nil,
         """
-        SELECT q.claimed_at IS NOT NULL, c.client_name,
-            EXISTS (SELECT FROM timetable.workers w WHERE w.state = 'serving'
-                AND (c.client_name IS NULL OR w.client_name = c.client_name)),
-            c.chain_execution_config IS NULL, q.blocked_at IS NOT NULL, c.live IS TRUE
+        SELECT q.claimed_at IS NOT NULL, c.chain_execution_config IS NULL,
+            CASE WHEN q.claimed_at IS NULL THEN timetable.waits_for(q) END
         FROM timetable.run_request q
         LEFT JOIN timetable.chain_execution_config c USING (chain_execution_config)
         WHERE q.run_request = $1::bigint

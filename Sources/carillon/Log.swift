@@ -197,7 +197,7 @@ private struct RunsLog {
             config: config, failedOnly: false, since: since, limit: max(1, limit))
         last = runs.first?.id ?? 0
         guard output.json else {
-            for run in runs.prefix(limit).reversed() { try await show(run) }
+            for run in runs.prefix(limit).reversed() { try await show(run, isComplete: true) }
             // Without lines before, those under way go on from here.
             return
         }
@@ -224,11 +224,12 @@ private struct RunsLog {
             // An end is told once.
             guard run.id > last || shownTasks[run.id] != nil else { continue }
             last = max(last, run.id)
-            try await show(run)
+            // The end is committed a moment before the log of its tasks.
+            try await show(run, isComplete: news.all || news.ended.contains(run.id))
         }
     }
 
-    private mutating func show(_ run: RunReport) async throws {
+    private mutating func show(_ run: RunReport, isComplete: Bool) async throws {
         let zone = output.utc ? nil : run.zone
         func line(_ time: WallInstant?, _ text: String, _ colour: Screen.Colour? = nil) {
             let stamp = time?.shown(in: zone) ?? "-"
@@ -241,8 +242,8 @@ private struct RunsLog {
         for task in tasks.dropFirst(shownTasks[run.id] ?? 0) {
             emit(task.lines(on: screen, in: zone))
         }
-        shownTasks[run.id] = run.hasEnded ? nil : tasks.count
-        guard run.hasEnded else { return }
+        shownTasks[run.id] = run.hasEnded && isComplete ? nil : tasks.count
+        guard run.hasEnded, isComplete else { return }
         line(run.finished ?? run.time, run.ending, run.state == "CHAIN_DONE" ? .green : .red)
     }
 }

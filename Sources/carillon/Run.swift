@@ -70,22 +70,10 @@ struct Run: ParsableCommand {
         } else {
             emit(["request \(request) of \(Plain.line(config.name))"])
         }
-        if let state = try await reports.state(ofRequest: request), let why = state.whyItWaits {
-            say(why)
+        if let state = try await reports.state(ofRequest: request), let why = state.reason {
+            say("it waits: \(why)")
         }
         return 0
-    }
-}
-
-extension RequestState {
-    /// Why no run has come of it yet; nil when it only needs a moment.
-    var whyItWaits: String? {
-        if isTaken { return nil }
-        if !isServed {
-            return worker.map { "its worker \"\($0)\" does not serve: the run begins when it does" }
-                ?? "no daemon serves this database: the run begins when one does (carillon serve)"
-        }
-        return isBlocked ? "it waits for runs that are in its way" : nil
     }
 }
 
@@ -101,6 +89,11 @@ private final class Watch {
     private var run: RunReport?
     private var shownTasks = 0
     private var isInterrupted = false
+    /// All of the run can be read: its worker has said so.
+    private var isComplete = false
+    /// What had ended before we knew which run is ours.
+    private var ended: Set<Int64> = []
+    private var patience: EventLoop.TimerID?
     private var said: String?
 
     init(
@@ -131,7 +124,12 @@ private final class Watch {
                 say(howToGoOn)
                 return 130
             }
-            mayHaveChanged = run.map { news.concerns($0.id) } ?? true
+            mayHaveChanged = run.map { news.concerns($0.id) || isComplete } ?? true
+            if let run {
+                if news.ended.contains(run.id) { isComplete = true }
+            } else {
+                ended.formUnion(news.ended)
+            }
         }
     }
 
@@ -147,6 +145,8 @@ private final class Watch {
         guard let run = try await reports.run(ofRequest: request) else {
             return try await lookAtRequest()
         }
+        if ended.contains(run.id) { isComplete = true }
+        ended = []
         if self.run == nil { say("run \(run.id) of \(name) began on \(run.worker ?? "a worker")") }
         self.run = run
         let tasks = try await reports.tasks(of: run.id)
@@ -160,12 +160,29 @@ private final class Watch {
                     "attempt \(run.attempt) has failed; the next is at "
                         + $0.shown(in: output.utc ? nil : run.zone)
                 } : nil)
-        guard run.hasEnded else { return nil }
+        guard run.hasEnded else {
+            isComplete = false
+            return nil
+        }
+        // The end is committed with the work of the chain, a moment before the log of its tasks.
+        guard isComplete else {
+            waitForTheLog()
+            return nil
+        }
         if output.json {
             emit([JSONText.lines([run.object(inUTC: output.utc, tasks: tasks)])])
         }
         say(run.ending)
         return run.exitCode
+    }
+
+    /// Its worker may have died in this moment: then what there is has to do.
+    private func waitForTheLog() {
+        guard patience == nil else { return }
+        patience = EventLoop.shared.after(.seconds(2)) { [self] in
+            isComplete = true
+            following.wake()
+        }
     }
 
     private func lookAtRequest() async throws -> Int32? {
@@ -177,7 +194,7 @@ private final class Watch {
             say("request \(request) was not run: its config is gone")
             return 14
         }
-        sayOnce(state.whyItWaits)
+        sayOnce(state.reason.map { "it waits: \($0)" })
         return nil
     }
 

@@ -87,8 +87,9 @@ import Testing
         let log = try watched(served.database, "log", "-f", "-n", "0", "job")
         try await served.waitFor(
             "1",
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'carillon log' "
-                + "AND query LIKE '%run_status%' AND state = 'idle' AND datname = current_database()"
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'carillon log'"
+                + " AND query LIKE '%run_status%' AND state = 'idle'"
+                + " AND datname = current_database()"
         )
         try await served.psql(
             """
