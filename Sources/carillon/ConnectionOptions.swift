@@ -11,7 +11,9 @@ struct ConnectionOptions: ParsableArguments {
             valueName: "uri"))
     var connection: String?
 
-    @Option(name: [.customShort("h"), .long], help: "Server host or socket folder (localhost).")
+    @Option(
+        name: [.customShort("h"), .long],
+        help: "Server host or socket folder (as for psql; of serve: localhost).")
     var host: String?
 
     @Option(name: .shortAndLong, help: "Server port (5432).")
@@ -20,7 +22,7 @@ struct ConnectionOptions: ParsableArguments {
     @Option(name: .shortAndLong, help: "Database (timetable).")
     var dbname: String?
 
-    @Option(name: .shortAndLong, help: "Database role (scheduler).")
+    @Option(name: .shortAndLong, help: "Database role (as for psql; of serve: scheduler).")
     var user: String?
 
     @Option(
@@ -42,24 +44,37 @@ struct ConnectionOptions: ParsableArguments {
         }
     }
 
-    /// The parameters for libpq, which adds PG* variables, password and service files by itself.
-    var parameters: ConnectionParameters {
+    /// The parameters for libpq, which adds PG* variables, password and service files and its own
+    /// defaults; only the database is ours where nothing says otherwise.
+    var parameters: ConnectionParameters { parameters(fallbacks: ["dbname": "timetable"]) }
+
+    /// The same with the seed's defaults for a daemon.
+    var daemonParameters: ConnectionParameters {
+        parameters(fallbacks: [
+            "dbname": "timetable", "port": "5432", "user": "scheduler",
+            "host": Self.variable("PGHOSTADDR") == nil ? "localhost" : nil,
+        ])
+    }
+
+    private func parameters(fallbacks: [String: String?]) -> ConnectionParameters {
         if let connection { return ConnectionParameters(string: connection) }
         var keywords: [(key: String, value: String)] = []
-        // With a service file, what it says beats the seed's defaults.
+        // With a service file, what it says beats our defaults.
         let hasService = Self.variable("PGSERVICE") != nil
-        func add(_ key: String, _ option: String?, _ variable: String, _ fallback: String?) {
+        func add(_ key: String, _ option: String?, _ variable: String) {
             if let option {
                 keywords.append((key, option))
-            } else if let fallback, !hasService, Self.variable(variable) == nil {
+            } else if let fallback = fallbacks[key] ?? nil, !hasService,
+                Self.variable(variable) == nil
+            {
                 keywords.append((key, fallback))
             }
         }
-        add("dbname", dbname, "PGDATABASE", "timetable")
-        add("host", host, "PGHOST", Self.variable("PGHOSTADDR") == nil ? "localhost" : nil)
-        add("port", port.map { "\($0)" }, "PGPORT", "5432")
-        add("user", user, "PGUSER", "scheduler")
-        add("password", password, "PGPASSWORD", nil)
+        add("dbname", dbname, "PGDATABASE")
+        add("host", host, "PGHOST")
+        add("port", port.map { "\($0)" }, "PGPORT")
+        add("user", user, "PGUSER")
+        add("password", password, "PGPASSWORD")
         return ConnectionParameters(keywords)
     }
 

@@ -180,7 +180,8 @@ struct Serve: ParsableCommand {
     }
 
     private var daemonSettings: Settings {
-        var settings = Settings(connection: connection.parameters, name: name ?? Self.hostName)
+        var settings = Settings(
+            connection: connection.daemonParameters, name: name ?? Self.hostName)
         settings.embeddedDirectory = embedded
         settings.waitsForDatabase = wait
         settings.standsBy = standby

@@ -22,7 +22,10 @@ import Testing
         let parts = help.split(separator: "SUBCOMMANDS:\n")
         guard parts.count == 2 else { return [] }
         return parts[1].split(separator: "\n").compactMap { line in
-            guard line.hasPrefix("  "), !line.hasPrefix("   ") else { return nil }
+            // The last line says how to get more help.
+            guard line.hasPrefix("  "), !line.hasPrefix("   "), !line.hasPrefix("  See ") else {
+                return nil
+            }
             return line.split(separator: " ").first.map(String.init)
         }
     }

@@ -38,7 +38,8 @@ struct WhyTests {
             ]),
         Case(
             testDescription: "paused for good",
-            made: "SELECT timetable.pause_job('it')", says: ["It is paused by postgres."], doesNotSay: ["It fires next", "It never fires"]),
+            made: "SELECT timetable.pause_job('it')", says: ["It is paused by postgres."],
+            doesNotSay: ["It fires next", "It never fires"]),
         Case(
             testDescription: "paused no more",
             made: "SELECT timetable.pause_job('it'), timetable.resume_job('it')",
