@@ -358,6 +358,19 @@ struct BootTests {
             """)
     }
 
+    @Test func aPrivateServerRunsWithinTheBounds() async throws {
+        let unit = try await Unit.fresh(settings: "embedded = /var/lib/carillon/own\n")
+        try await unit.machine.systemctl("stop", "postgresql")
+        try await unit.start()
+        try await unit.waitForStatus(#"Status: "0 schedules"#)
+        try await unit.stop()
+        try await unit.waitForLines(
+            "Main process exited, code=exited, status=0/SUCCESS", "Deactivated successfully")
+        let state = try await unit.machine.run(
+            "\(PrivateCluster.installedPrograms)/pg_controldata", "/var/lib/carillon/own/data")
+        #expect(state.contains("shut down\n"))
+    }
+
     @Test func withoutTheDropInNoOtherUserRunsAProgram() async throws {
         let unit = try await Unit.started()
         try await startAsNobody(unit)
