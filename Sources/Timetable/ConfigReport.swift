@@ -49,6 +49,14 @@ public struct ConfigReport: Sendable {
         }
     }
 
+    /// In English, with the zone where that matters.
+    public var sentence: String? {
+        let isCivil = !["@every", "@after", "@reboot", "@manual"].contains {
+            schedule.lowercased().hasPrefix($0) && !schedule.lowercased().hasPrefix("@every_")
+        }
+        return words.map { isCivil ? "\($0), \(zone.name) time" : $0 }
+    }
+
     /// Whether it is due some time without being asked for.
     public var isScheduled: Bool {
         isLive && hasChain && pausedUntil == nil && schedule.lowercased() != "@manual"
@@ -76,6 +84,15 @@ extension Reports {
             default: left.name < right.name
             }
         }
+    }
+
+    /// One config, by its `chain_name` or its id; throws `NextFires.Misasked` when there is none.
+    public func config(_ name: String, now: WallInstant) async throws -> ConfigReport {
+        let id = try await config(named: name).id
+        guard let found = try await configs("\(id)", now: now).first(where: { $0.id == id }) else {
+            throw NextFires.Misasked(message: "the config \"\(name)\" has just gone")
+        }
+        return found
     }
 
     /// A pattern of LIKE for one of a shell.

@@ -49,6 +49,10 @@ public struct NextFires: Sendable {
     /// A question that makes no sense: the exit code is that of bad options.
     public struct Misasked: Error, Sendable, Equatable {
         public let message: String
+
+        public init(message: String) {
+            self.message = message
+        }
     }
 
     /// The fires as RFC 3339, in their zone with its offset or in UTC.

@@ -40,14 +40,15 @@ extension Reports {
     }
 
     /// As `ask`, where what the server refuses is a matter of what was typed.
-    private func asking(
+    func asking(
         _ statement: Statement, _ parameters: [String?], _ what: String
     ) async throws -> Rows {
         do throws(PostgresError) {
             return try await session.run(statement, parameters, deadline: Self.deadline)
         } catch {
-            // invalid_parameter_value and what is no JSON
-            guard ["22023", "22P02", "22032"].contains(error.sqlstate) else {
+            // Data exceptions, broken constraints, and what only the state of things forbids.
+            let state = error.sqlstate ?? ""
+            guard state.hasPrefix("22") || state.hasPrefix("23") || state == "55000" else {
                 throw failure(error, what)
             }
             let parts = [error.message, error.detail, error.hint].compactMap { $0 }

@@ -1,6 +1,6 @@
 internal import Postgres
 internal import Reactor
-internal import Scheduling
+public import Scheduling
 public import Timing
 
 /// Times as people write them on a command line.
@@ -30,6 +30,28 @@ extension Reports {
             message:
                 "\(option): \(text) is no time; a time such as 2026-03-28 12:00 is, or a date, "
                 + "today, yesterday, or how long ago: 90s, 2h, 3d")
+    }
+
+    /// A time to come: in `2h` or `3d`, `tomorrow`, or a date with or without a time of day, on the
+    /// clock of `zone` where it names no offset.
+    ///
+    /// Throws `NextFires.Misasked`.
+    public func future(_ text: String, _ option: String, in zone: ZoneRules) throws -> WallInstant {
+        let now = WallInstant.now()
+        if case .every(let length)? = try? Schedule(parsing: "@every \(text)", hashSeed: 0) {
+            return now.advanced(byMicroseconds: length)
+        }
+        if text.lowercased() == "tomorrow" {
+            let today = try midnight(of: String(now.shown(in: zone).prefix(10)), zone, option)
+            let noon = today.advanced(byMicroseconds: 36 * 3_600_000_000)
+            return try midnight(of: String(noon.shown(in: zone).prefix(10)), zone, option)
+        }
+        let full = text.count <= 10 && text.contains("-") ? text + " 00:00" : text
+        if let found = instant(full, zone) { return found }
+        throw NextFires.Misasked(
+            message:
+                "\(option): \(text) is no time; a time such as 2026-03-28 12:00 is, or a date, "
+                + "tomorrow, or in how long: 90s, 2h, 3d")
     }
 
     private func midnight(

@@ -11,7 +11,7 @@ struct Carillon: ParsableCommand {
         version: carillonVersion,
         subcommands: [
             Serve.self, List.self, Next.self, Run.self, Cancel.self, Runs.self, Show.self, Log.self,
-            Migrate.self, Schema.self,
+            Add.self, Edit.self, Remove.self, Pause.self, Resume.self, Migrate.self, Schema.self,
         ],
         defaultSubcommand: Serve.self,
         // -h is the host, as for psql.
