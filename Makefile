@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .PHONY: help deps build test soak lint demo bench manual install uninstall deb format clean
 
 swift_sources := Package.swift Sources Tests sql
+carillon := .build/release/carillon
 release := swift build -c release --static-swift-stdlib
 # Hundreds of tests at once, each with a daemon, would wait for each other past their limits.
 width := SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8
@@ -44,7 +45,7 @@ format: ## Bring the sources into form
 	@swift format format --in-place --parallel --recursive $(swift_sources)
 
 demo: build ## Serve a private database and watch jobs run
-	@Tests/Demo/demo.sh .build/release/carillon
+	@$(carillon) demo --folder .demo
 
 bench: deps ## Measure, each figure beside its floor
 	@$(limit) 1800 $(release) --product carillon-bench
@@ -57,7 +58,6 @@ DESTDIR ?=
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
-carillon := .build/release/carillon
 pages := .build/manual
 
 manual: build ## Make the manual pages and the completions for shells, in .build/manual

@@ -37,6 +37,7 @@ let schemaFiles = [
     "80_roles.sql",
     "85_grants.sql",
     "90_built_ins.sql",
+    "demo.sql",
     "upgrade_4.sql",
     "upgrade_triggers.sql",
 ]

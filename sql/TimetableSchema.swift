@@ -67,6 +67,9 @@ public enum TimetableSchema {
     public static let roles = File("80_roles.sql", PackageResources._0_roles_sql)
     public static let grants = File("85_grants.sql", PackageResources._5_grants_sql)
 
+    /// The jobs of `carillon demo`.
+    public static let demo = File("demo.sql", PackageResources.demo_sql)
+
     /// All of it as one script for psql(1) or a reader: a transaction that installs the schema, or
     /// upgrades it. Nil when that version can't be upgraded.
     public static func script(from old: Int64?, withRoles: Bool) -> String? {

@@ -56,6 +56,8 @@ public final class Daemon {
     /// Open when nothing is under way, from the moment at which we stop.
     let drained = Gate()
 
+    /// Open from the moment at which all schedules have been read for the first time.
+    let serving = Gate()
     /// Open from the moment at which we are told to stop.
     let stopping = Gate()
     var failure: StartFailure?

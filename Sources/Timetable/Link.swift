@@ -234,6 +234,7 @@ extension Daemon {
             schedulePruning()
             logger.info("ready: \(planner.configCount) schedules")
             sayReady()
+            serving.open()
         }
         updateStatus()
     }

@@ -91,7 +91,7 @@ extension Daemon {
     // MARK: Stopping
 
     /// No new claims; what runs may end, up to the drain timeout; then all is cancelled.
-    func stop() {
+    public func stop() {
         guard !stopping.isOpen else { return }
         stopping.open()
         handle(.stopped)

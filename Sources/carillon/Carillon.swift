@@ -12,6 +12,7 @@ struct Carillon: ParsableCommand {
         subcommands: [
             Serve.self, List.self, Next.self, Run.self, Cancel.self, Runs.self, Show.self, Log.self,
             Add.self, Edit.self, Remove.self, Pause.self, Resume.self, Migrate.self, Schema.self,
+            Demo.self,
         ],
         defaultSubcommand: Serve.self,
         // -h is the host, as for psql.

@@ -59,7 +59,7 @@ struct List: ParsableCommand {
         }
     }
 
-    private static func table(
+    static func table(
         _ configs: [ConfigReport], _ now: WallInstant, inUTC: Bool, _ screen: Screen
     ) -> Table {
         var table = Table([

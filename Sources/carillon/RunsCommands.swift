@@ -58,7 +58,7 @@ struct Runs: ParsableCommand {
         }
     }
 
-    private static func table(_ runs: [RunReport], inUTC: Bool, _ screen: Screen) -> Table {
+    static func table(_ runs: [RunReport], inUTC: Bool, _ screen: Screen) -> Table {
         var table = Table([
             .right("RUN"), .text("NAME", least: 8), .text("STARTED"), .right("TOOK"),
             .right("LATENESS"), .text("OUTCOME"), .text("REASON", least: 6),

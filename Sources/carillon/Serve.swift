@@ -133,12 +133,7 @@ struct Serve: ParsableCommand {
     }
 
     mutating func run() throws {
-        // Before any thread is started, so that all of them inherit it.
-        Signals.block([SIGTERM, SIGINT, SIGHUP, SIGCHLD])
-        signal(SIGPIPE, SIG_IGN)
-        Self.openStandardDescriptors()
-        // The time zone of configs is the database's, not the one of whoever started the daemon.
-        unsafe unsetenv("PGTZ")
+        Self.prepareProcess()
         let arguments = Array(CommandLine.arguments.dropFirst())
         let file = settings
         let command: Serve
@@ -199,6 +194,16 @@ struct Serve: ParsableCommand {
         return settings
     }
 
+    /// What a process that is to be a daemon does first.
+    static func prepareProcess() {
+        // Before any thread is started, so that all of them inherit it.
+        Signals.block([SIGTERM, SIGINT, SIGHUP, SIGCHLD])
+        signal(SIGPIPE, SIG_IGN)
+        openStandardDescriptors()
+        // The time zone of configs is the database's, not the one of whoever started the daemon.
+        unsafe unsetenv("PGTZ")
+    }
+
     /// Whoever started us with one of them closed would have us use its number for another file,
     /// which a program would get for its input or output.
     private static func openStandardDescriptors() {
@@ -245,7 +250,7 @@ enum LineFormat: String, CaseIterable, ExpressibleByArgument {
 
 /// Serves as the reaper of what programs leave behind: it can be stopped with them then.
 @LoopActor
-private func serve(_ daemon: Daemon) async throws(StartFailure) {
+func serve(_ daemon: Daemon) async throws(StartFailure) {
     let orphans: Orphans
     do throws(SystemError) {
         orphans = try Orphans()

@@ -83,7 +83,10 @@ import Testing
         (["add", "x"], "give one of command (SQL), program and chain"),
         (["add", "x", "--sql", "SELECT 1"], "a new one needs a schedule"),
         (["add", "x", "--sql", "SELECT 1", "--schedule", "61 * * * *"], "minute, column 1: 61"),
-        (["add", "x", "--sql", "SELECT 1", "--schedule", "@daily", "--zone", "Mars/North"], "Mars"),
+        (
+            ["add", "x", "--sql", "SELECT 1", "--schedule", "@daily", "--zone", "Mars/North"],
+            "Mars"
+        ),
         (["add", "x", "--sql", "a", "--program", "b"], "give one of --sql"),
         (["add", "x", "--sql-file", "/nowhere"], "/nowhere can't be read"),
         (
