@@ -12,7 +12,7 @@ REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON timetable.schema_version FROM timetab
 -- Reader: no connect strings, no parameters but in the views that hide what is secret.
 GRANT SELECT ON timetable.schema_version, timetable.base_task, timetable.task_chain,
     timetable.chain_execution_config, timetable.execution_log, timetable.log, timetable.worker,
-    timetable.workers, timetable.known_time_zone, timetable.chain_author,
+    timetable.workers, timetable.retention, timetable.known_time_zone, timetable.chain_author,
     timetable.shown_parameters, timetable.shown_run_parameters, timetable.jobs,
     timetable.running, timetable.failures
     TO timetable_reader;

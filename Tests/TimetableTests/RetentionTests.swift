@@ -201,6 +201,26 @@ struct RetentionTests {
                 """) == "4 5 6|bound lost young|3")
     }
 
+    @Test(arguments: [
+        ("keep_for = '10 days'", "9"), ("keep_for = NULL", "40"), ("keep_rows = 7", "7"),
+        ("keep_bytes = 400", "4"),
+    ])
+    func linesOfTheLogHaveBounds(bound: String, left: String) async throws {
+        let database = try await Self.installed()
+        try await database.psql(
+            """
+            INSERT INTO timetable.log (ts, pid, log_level, message)
+            SELECT now() - n * interval '1 day', 1, 'LOG', 'twelve bytes' || chr(64 + n % 26)
+            FROM generate_series(40, 1, -1) AS n;
+            UPDATE timetable.retention SET \(bound) WHERE table_name = 'log';
+            """)
+        try await database.psql("CALL timetable.prune()")
+        #expect(
+            try await database.psql(
+                "SELECT count(*), max(ts) > now() - interval '2 days' FROM timetable.log")
+                == "\(left)|t")
+    }
+
     /// What somebody holds goes another time, and keeps nothing else.
     @Test func aLockedRowKeepsNothingElse() async throws {
         let database = try await Self.installed()
@@ -235,7 +255,9 @@ struct RetentionTests {
 
     /// A month of history, once it is there, is as large as any later one.
     @Test func tablesStayAsLargeAsTheyAre() async throws {
-        let database = try await Self.installed()
+        // Where no transaction of another test keeps pages of indexes from being used again.
+        let cluster = try await onOwnThread { try PrivateCluster() }
+        let database = try await Self.installed(cluster.createDatabase("retention"))
         try await database.psql(Self.history + "SELECT config('a', '1 day', NULL, NULL)")
         // Day by day from 70 days ago; a day later, keep_for is that much shorter as seen from now.
         var sizes: [Int: Int] = [:]
@@ -266,6 +288,38 @@ struct RetentionTests {
         #expect(Int(rows).map { (14_360...14_880).contains($0) } == true, "\(rows) rows")
         let (first, last) = (try #require(sizes[33]), try #require(sizes[64]))
         #expect(last < first + first / 10, "\(first) bytes after 34 days, \(last) after 65")
+    }
+
+    /// A clock that is set back by an hour shows instants again whose runs may have gone.
+    @Test func noFireIsClaimedTwiceForWhatWasPruned() async throws {
+        let database = try await Self.installed()
+        try await database.psql(
+            Self.history + """
+                SELECT config('a', '0', '1 second', '1');
+                UPDATE timetable.chain_execution_config SET live = true;
+                UPDATE timetable.chain_execution_config SET scheduled_since = NULL;
+                INSERT INTO timetable.run_status (execution_status, chain_execution_config,
+                    scheduled_for, started, finished)
+                SELECT 'CHAIN_DONE', 1, at, at, at + interval '1 s'
+                FROM (SELECT date_trunc('minute', now()) - m * interval '1 minute' AS at
+                    FROM generate_series(300, 30, -1) AS m) AS minutes;
+                -- Found a quarter of an hour ago.
+                INSERT INTO timetable.run_status (execution_status, chain_execution_config,
+                    scheduled_for, missed_until, missed_count, finished)
+                SELECT 'MISSED', 1, now - interval '29 minutes', now - interval '16 minutes', 14,
+                    now - interval '15 minutes'
+                FROM date_trunc('minute', now()) AS now;
+                """)
+        try await database.psql("CALL timetable.prune()")
+        #expect(try await database.psql("SELECT count(*) < 40 FROM timetable.run_status") == "t")
+        let claims = try await database.psql(
+            """
+            SELECT string_agg(DISTINCT c.outcome, ' '), count(*)
+            FROM generate_series(16, 59) AS m, LATERAL timetable.claim_fires(
+                '{1}', ARRAY[(extract(epoch FROM date_trunc('minute', now())
+                    - m * interval '1 minute') * 1000000)::bigint], '{NULL}', 'w') AS c
+            """)
+        #expect(claims == "TAKEN|44")
     }
 
     // MARK: The daemon
@@ -351,8 +405,11 @@ struct RetentionTests {
     }
 
     /// A database with the schema, and nobody who serves it.
-    private static func installed() async throws -> TestDatabase {
-        let served = try await Served.fresh("retention")
+    private static func installed(_ database: TestDatabase? = nil) async throws -> TestDatabase {
+        let served =
+            if let database { try await Served.on(database) } else {
+                try await Served.fresh("retention")
+            }
         served.daemon.terminate()
         #expect(try await served.daemon.waitForExit() == .exited(0))
         // What the daemon of before wrote is none of what is counted here.

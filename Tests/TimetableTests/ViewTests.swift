@@ -187,7 +187,7 @@ struct ViewTests {
             "SELECT * FROM timetable.run_status WHERE chain_execution_config = 1 "
                 + "ORDER BY run_status DESC LIMIT 20", "run_status_of_config"
         ),
-        ("SELECT * FROM timetable.failures WHERE at >= current_date", "run_status_failed "),
+        ("SELECT * FROM timetable.failures WHERE at >= 'today'", "run_status_failed "),
         ("SELECT * FROM timetable.failures LIMIT 20", "run_status_failed "),
         (
             "SELECT * FROM timetable.failures WHERE config = 1 LIMIT 20",
@@ -213,5 +213,7 @@ struct ViewTests {
         let plan = try await served.psql("EXPLAIN \(query)")
         #expect(plan.contains("using \(index)"), "\(plan)")
         #expect(!plan.contains("Seq Scan on run_status") && !plan.contains("Seq Scan on execution"))
+        // Else all that ever failed would be looked at.
+        #expect(!query.contains("today") || plan.contains("Index Cond: (finished >="), "\(plan)")
     }
 }
