@@ -63,7 +63,7 @@ struct Demo: ParsableCommand {
         do {
             try FileManager.default.removeItem(atPath: folder)
         } catch {
-            complain("\(folder) can't be removed: \(error.localizedDescription)")
+            complain("\(folder) can't be removed: \(error)")
         }
     }
 }
