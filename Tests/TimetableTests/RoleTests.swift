@@ -153,6 +153,13 @@ struct RoleTests {
         ),
         ("INSERT INTO timetable.chain_execution_parameters VALUES (1, 1, 2, '[9]')", refused),
         ("SELECT value FROM timetable.shown_parameters WHERE chain_execution_config IN (1, 4)", ""),
+        (
+            """
+            \(insert)live) VALUES ('theirs', '@daily', true)
+            ON CONFLICT (chain_name) DO UPDATE SET live = true
+            """, refused
+        ),
+        ("UPDATE timetable.chain_execution_config SET chain_name = 'theirs'", "23505"),
         ("SELECT timetable.config_named('theirs')", "22023"),
         ("SELECT timetable.next_fires(4)", "22023"),
         ("SELECT timetable.delete_job('theirs')", "22023"),
@@ -339,8 +346,12 @@ struct RoleTests {
                     timetable.why_not_running('mine') LIKE '%Its last run, 2, was done at %'
                 FROM timetable.jobs WHERE chain_name = 'mine'
                 """) == "mine|CHAIN_DONE|1|t|t")
+    }
 
-        // Fires by the clock, by his own row; then a pause, a change, the end.
+    /// Fires by the clock, by a row of his own; then a pause, a change, the end.
+    @Test func anAuthorSchedulesPausesAndDeletes() async throws {
+        let stage = try await RoleStage.made()
+        let served = stage.served
         try await stage.psql(
             "author",
             """

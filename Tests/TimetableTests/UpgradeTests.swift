@@ -255,6 +255,16 @@ struct UpgradeTests {
         #expect(try await served.daemon.waitForExit() == .exited(6))
     }
 
+    @Test func aStandByThatTakesOverFindsIt() async throws {
+        let first = try await Served.fresh("upgrade")
+        let second = try await Served.on(first.database, ["--standby"])
+        let (end, said) = try await carillon(["migrate"], first.database)
+        #expect(end == .exited(0) && said.contains("already"))
+        try await first.psql("INSERT INTO timetable.schema_version VALUES (999)")
+        first.daemon.kill()
+        #expect(try await second.daemon.waitForExit() == .exited(6))
+    }
+
     /// Nobody else could: its server lives and ends with it.
     @Test func aPrivateServerIsUpgradedByItsDaemon() async throws {
         let embedded = try Embedded()
@@ -273,5 +283,60 @@ struct UpgradeTests {
             embedded.lines.contains { $0.contains("upgraded the schema timetable from version 3") })
         #expect(try await embedded.psql("SELECT max(version) FROM timetable.schema_version") == "4")
         try await embedded.stop()
+    }
+
+    /// In one go, and again: what was granted before stays, also where row security comes.
+    @Test func rolesComeWithAnUpgrade() async throws {
+        let upgraded = try await old(3)
+        try await upgraded.psql(Self.byUsers)
+        for _ in 1...2 {
+            let (end, said) = try await carillon(["migrate", "--roles"], upgraded)
+            #expect(end == .exited(0), "\(said)")
+            #expect(said.contains("timetable_operator, timetable_reader have their rights"))
+        }
+        #expect(
+            try await upgraded.psql(
+                """
+                SET ROLE upgrade_user;
+                SELECT count(*), (SELECT count(*) FROM timetable.workers) FROM timetable.run_status
+                """) == "4|1")
+        for (role, sql, rows) in [
+            ("reader", "SELECT count(*) FROM timetable.jobs", "3"),
+            ("reader", "SELECT count(*) FROM timetable.shown_parameters", "2"),
+            ("author", "SELECT count(*) FROM timetable.chain_execution_config", "0"),
+            ("operator", "SELECT timetable.run(1) > 2", "t"),
+            ("admin", "SELECT count(connect_string) FROM timetable.database_connection", "1"),
+        ] {
+            #expect(
+                try await upgraded.psql("SET ROLE timetable_\(role); \(sql)") == rows, "\(role)")
+        }
+        // By the printed script: the same.
+        let fresh = try await PrivateCluster.database("upgrade")
+        try await fresh.psql(carillon(["schema", "--print", "--roles"], fresh).said)
+        try await fresh.psql(Self.byUsers)
+        // Grants are listed in the order in which they were made.
+        let both = try await [schema(upgraded), schema(fresh)].map { dump in
+            dump.split(separator: "\n").sorted()
+        }
+        #expect(both[0] == both[1])
+    }
+
+    @Test func rolesNeedARight() async throws {
+        // Of its own: in the shared one other tests make the roles.
+        let cluster = try await onOwnThread { try PrivateCluster() }
+        let database = try await cluster.createDatabase("upgrade")
+        try await database.psql(
+            "CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE \(database.name) TO owner")
+        let refused = try await carillon(["migrate", "--roles", "--user", "owner"], database)
+        #expect(refused.end == .exited(5))
+        #expect(refused.said.contains("needs a role with CREATEROLE"), "\(refused.said)")
+        let dry = try await carillon(["migrate", "--roles", "--dry-run"], database)
+        #expect(dry.said.contains("would make the roles"))
+        try await database.psql("ALTER ROLE owner CREATEROLE")
+        let made = try await carillon(["migrate", "--roles", "--user", "owner"], database)
+        #expect(made.end == .exited(0), "\(made.said)")
+        #expect(
+            try await database.psql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^timetable_'")
+                == "4")
     }
 }
