@@ -23,6 +23,15 @@ public struct ConfigReport: Sendable {
     /// Why no daemon can schedule it.
     public let problem: String?
     public let lastRun: LastRun?
+    /// nil for a schedule that can't be read.
+    let rule: FireRule?
+
+    /// When it fires after `now`, told from what was read; for `@after` what was known then.
+    public func next(after now: WallInstant) -> WallInstant? {
+        guard let next, next <= now, let rule else { return next }
+        if case .after = rule.schedule { return next }
+        return rule.next(after: now)
+    }
 
     public struct LastRun: Sendable {
         public let id: Int64
@@ -136,7 +145,7 @@ extension Reports {
             words: rule.map { ScheduleInWords.of($0.schedule) },
             zone: rule?.zone ?? rules(rows.text(row, 8)), isLive: isLive, hasChain: hasChain,
             pausedUntil: paused, pauseNote: rows.text(row, 23), worker: rows.text(row, 24),
-            next: next, problem: problem, lastRun: last)
+            next: next, problem: problem, lastRun: last, rule: rule)
     }
 
     /// `lastRun`: the end of the last, as a number, or that it is under way; for `@after`.

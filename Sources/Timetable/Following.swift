@@ -11,8 +11,10 @@ public struct News: Sendable, Equatable {
     public var lines = false
     /// Too much to name: look at everything.
     public var all = false
+    /// Configs or workers have changed.
+    public var configs = false
 
-    public var isEmpty: Bool { runs.isEmpty && !lines && !all }
+    public var isEmpty: Bool { runs.isEmpty && !lines && !all && !configs }
 
     mutating func add(_ payload: String) {
         for word in payload.split(separator: " ") {
@@ -43,8 +45,11 @@ public final class Following {
     }
 
     fileprivate func hear(_ notification: Notification) {
-        guard notification.channel == "timetable_news" else { return }
-        news.add(notification.payload)
+        if notification.channel == "timetable_news" {
+            news.add(notification.payload)
+        } else if !notification.payload.hasPrefix("follower") {
+            news.configs = true
+        }
         if !news.isEmpty { arrived.open() }
     }
 
@@ -71,14 +76,15 @@ public final class Following {
 
 extension Reports {
     /// Begins to hear: what happens from here on is told, whatever has happened before is there to
-    /// be read.
-    public func follow() async throws(StartFailure) -> Following {
+    /// be read. `withConfigs`: also changes of configs, and workers that come and go.
+    public func follow(withConfigs: Bool = false) async throws(StartFailure) -> Following {
         let following = Following(self)
         session.onNotification = { [weak following] in following?.hear($0) }
         session.onEnd = { [weak following] _ in following?.end() }
         do throws(PostgresError) {
             _ = try await session.run(
-                Statements.followNews.map { Command($0) }, deadline: Self.deadline)
+                Statements.followNews(withConfigs: withConfigs).map { Command($0) },
+                deadline: Self.deadline)
         } catch {
             throw failure(error, "runs can't be followed")
         }

@@ -60,6 +60,20 @@ public struct TaskReport: Sendable {
     public let worker: String?
 }
 
+/// A daemon, as `timetable.workers` knows it.
+public struct WorkerReport: Sendable {
+    public let name: String
+    /// `serving`, `lost` or `dead`.
+    public let state: String
+    public let host: String
+    public let pid: Int64
+    public let version: String
+    public let since: WallInstant?
+    public let seen: WallInstant?
+    /// How many runs it has under way.
+    public let running: Int64
+}
+
 extension Reports {
     /// The latest runs first.
     ///
@@ -76,6 +90,25 @@ extension Reports {
                 since.map { String($0.microseconds) }, String(limit),
             ], "the runs can't be read")
         return (0..<rows.count).map { report(rows, $0) }
+    }
+
+    /// Runs under way, the oldest first.
+    public func running(limit: Int) async throws(StartFailure) -> [RunReport] {
+        let rows = try await ask(
+            Statements.runningReport, [String(limit)], "the runs can't be read")
+        return (0..<rows.count).map { report(rows, $0) }
+    }
+
+    /// The daemons that serve, and those that are lost.
+    public func workers() async throws(StartFailure) -> [WorkerReport] {
+        let rows = try await ask(Statements.workerReport, [], "the workers can't be read")
+        return (0..<rows.count).map { row in
+            WorkerReport(
+                name: rows.text(row, 0) ?? "", state: rows.text(row, 1) ?? "",
+                host: rows.text(row, 2) ?? "", pid: rows.integer(row, 3) ?? 0,
+                version: rows.text(row, 4) ?? "", since: rows.instant(row, 5),
+                seen: rows.instant(row, 6), running: rows.integer(row, 7) ?? 0)
+        }
     }
 
     /// A run by its id; nil where there is none.

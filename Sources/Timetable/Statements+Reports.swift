@@ -56,6 +56,21 @@ extension Statements {
     static let oneRunReport = Statement(nil, runColumns + "WHERE r.run_status = $1::bigint")
     static let runOfRequest = Statement(nil, runColumns + "WHERE r.run_request = $1::bigint")
 
+    /// Runs under way, the oldest first; $1 at most.
+    static let runningReport = Statement(
+        nil,
+        runColumns + "WHERE r.execution_status = 'STARTED' ORDER BY r.run_status LIMIT $1::integer")
+    /// Workers that have not stopped, and those that died in the last hour.
+    static let workerReport = Statement(
+        nil,
+        """
+        SELECT w.client_name, w.state, w.host, w.pid, w.version, \(microseconds("w.since")),
+            \(microseconds("w.seen_at")), w.running
+        FROM timetable.workers w
+        WHERE w.state <> 'stopped' AND (w.state <> 'dead' OR w.seen_at > now() - interval '1 hour')
+        ORDER BY w.client_name
+        """)
+
     /// The invocations of a run, in the order of their ends.
     static let taskReport = Statement(
         nil,
@@ -77,11 +92,13 @@ extension Statements {
         SELECT CASE WHEN pg_try_advisory_xact_lock(\(followerKey)) THEN false
             ELSE pg_notify('timetable_news', $1) IS NOT NULL END
         """)
-    static let followNews = [
-        Statement(nil, "LISTEN timetable_news"),
-        Statement(nil, "SELECT pg_advisory_lock_shared(\(followerKey))"),
-        Statement(nil, "SELECT pg_notify('timetable_config', 'follower JOINED')"),
-    ]
+    static func followNews(withConfigs: Bool) -> [Statement] {
+        let channels = ["timetable_news"] + (withConfigs ? ["timetable_config"] : [])
+        return channels.map { listen($0) } + [
+            Statement(nil, "SELECT pg_advisory_lock_shared(\(followerKey))"),
+            Statement(nil, "SELECT pg_notify('timetable_config', 'follower JOINED')"),
+        ]
+    }
 
     /// Asks for a run of the config $1 with the parameters $2.
     static let requestRun = Statement(nil, "SELECT timetable.run($1::bigint, $2::jsonb)")

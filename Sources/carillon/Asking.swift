@@ -52,9 +52,8 @@ extension Screen {
     /// Standard output: a terminal has a width, and colours unless NO_COLOR is set (no-color.org).
     static var output: Screen {
         guard isatty(STDOUT_FILENO) == 1 else { return .plain }
-        var size = winsize()
-        let answers = unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0
-        let width = answers && size.ws_col > 0 ? Int(size.ws_col) : 80
+        let columns = Int(size?.ws_col ?? 0)
+        let width = columns > 0 ? columns : 80
         func isSet(_ name: String) -> Bool {
             guard let value = unsafe getenv(name) else { return false }
             return unsafe strlen(value) > 0
@@ -73,9 +72,27 @@ extension Screen {
     }
 }
 
+extension Screen {
+    private static var size: winsize? {
+        var size = winsize()
+        return unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 ? size : nil
+    }
+
+    /// Lines of the terminal.
+    static var height: Int {
+        let rows = Int(size?.ws_row ?? 0)
+        return rows > 0 ? rows : 24
+    }
+}
+
 /// Writes lines to standard output at once, so that nothing stays in a buffer when we wait.
 func emit(_ lines: [String]) {
-    var bytes = Array(lines.map { $0 + "\n" }.joined().utf8)[...]
+    emitRaw(lines.map { $0 + "\n" }.joined())
+}
+
+/// Writes text as it is.
+func emitRaw(_ text: String) {
+    var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
         let written = unsafe bytes.withUnsafeBytes {
             unsafe write(STDOUT_FILENO, $0.baseAddress, $0.count)

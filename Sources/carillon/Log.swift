@@ -198,7 +198,6 @@ private struct RunsLog {
         last = runs.first?.id ?? 0
         guard output.json else {
             for run in runs.prefix(limit).reversed() { try await show(run, isComplete: true) }
-            // Without lines before, those under way go on from here.
             return
         }
         var objects: [JSONText] = []
