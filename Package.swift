@@ -47,6 +47,8 @@ let deque = Target.Dependency.product(name: "DequeModule", package: "swift-colle
 let arguments = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
 
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
 let package = Package(
     name: "carillon",
     products: [
@@ -57,6 +59,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
         // C edges: constants and calls that Swift's Glibc module does not carry.
@@ -70,6 +73,9 @@ let package = Package(
         // Pure rooms.
         .target(name: "Timing", swiftSettings: settings),
         .target(name: "Scheduling", dependencies: ["Timing"], swiftSettings: settings),
+        .target(name: "Jobs", dependencies: ["Scheduling", "Timing"], swiftSettings: settings),
+        .target(
+            name: "JobFiles", dependencies: ["Jobs", "Scheduling", yams], swiftSettings: settings),
 
         // Edges.
         .target(
@@ -95,15 +101,16 @@ let package = Package(
         .target(
             name: "Timetable",
             dependencies: [
-                "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Transfers", "Systemd",
+                "Jobs", "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Transfers",
+                "Systemd",
                 "TimetableSchema", logging, deque,
             ],
             swiftSettings: settings),
         .executableTarget(
             name: "carillon",
             dependencies: [
-                "Timetable", "Scheduling", "Timing", "Reactor", "Postgres", "Programs", "Systemd",
-                "TimetableSchema", "Terminal", arguments, logging,
+                "Timetable", "Jobs", "JobFiles", "Scheduling", "Timing", "Reactor", "Postgres",
+                "Programs", "Systemd", "TimetableSchema", "Terminal", arguments, logging,
             ],
             swiftSettings: settings),
 
@@ -131,6 +138,11 @@ let package = Package(
             name: "SchedulingTests", dependencies: ["Scheduling", "Timing", "TestSupport"],
             exclude: ["Vectors"], swiftSettings: settings),
         .testTarget(
+            name: "JobsTests", dependencies: ["Jobs", "Scheduling", "Timing", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "JobFilesTests", dependencies: ["JobFiles", "Jobs"], swiftSettings: settings),
+        .testTarget(
             name: "ReactorTests", dependencies: ["Reactor", "Timing", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
@@ -147,7 +159,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "TimetableTests",
-            dependencies: ["Timetable", "TimetableSchema", "Scheduling", "Timing", "TestSupport"],
+            dependencies: [
+                "Timetable", "Jobs", "TimetableSchema", "Scheduling", "Timing", "TestSupport",
+            ],
             exclude: ["Schemas"], swiftSettings: settings),
         .testTarget(
             name: "BootTests", dependencies: ["TestSupport"], exclude: ["boot.sh", "package.sh"],

@@ -79,6 +79,7 @@ CREATE TABLE timetable.chain_execution_config (
     owner text NOT NULL DEFAULT current_user,
     keep_for interval,
     keep_runs integer,
+    origin text,
 
     CONSTRAINT run_at_minute_is_from_0_to_59 CHECK (run_at_minute BETWEEN 0 AND 59),
     CONSTRAINT run_at_hour_is_from_0_to_23 CHECK (run_at_hour BETWEEN 0 AND 23),
@@ -122,6 +123,8 @@ COMMENT ON COLUMN timetable.chain_execution_config.excluded_execution_configs IS
     'Configs whose runs are never under way together with runs of this one';
 COMMENT ON COLUMN timetable.chain_execution_config.overlap IS
     'A fire that has no room: SKIP it, or let it WAIT its turn (at most 100 of a config)';
+COMMENT ON COLUMN timetable.chain_execution_config.origin IS
+    'What carillon import made it from; NULL: made by hand or from a file';
 COMMENT ON COLUMN timetable.chain_execution_config.self_destruct IS
     'Delete this config when its chain was done';
 COMMENT ON COLUMN timetable.chain_execution_config.paused_until IS

@@ -88,3 +88,6 @@ INSERT INTO timetable.retention (table_name, keep_for)
 VALUES ('log', '30 days'), ('execution_log', '30 days'), ('run_status', '30 days');
 
 INSERT INTO timetable.schema_version (version) VALUES (4);
+ALTER TABLE timetable.chain_execution_config ADD COLUMN origin text;
+COMMENT ON COLUMN timetable.chain_execution_config.origin IS
+    'What carillon import made it from; NULL: made by hand or from a file';

@@ -93,6 +93,14 @@ public import Reactor
         ended == nil ? unsafe PQserverVersion(connection) : 0
     }
 
+    /// How the server was reached: its host or the folder of its socket, and its port.
+    public var address: (host: String, port: String) {
+        guard ended == nil else { return ("", "") }
+        let host = unsafe PQhost(connection).map { unsafe String(cString: $0) }
+        let port = unsafe PQport(connection).map { unsafe String(cString: $0) }
+        return (host ?? "", port ?? "")
+    }
+
     /// A setting that the server reports by itself, such as `TimeZone`.
     public func reportedSetting(_ name: String) -> String? {
         guard ended == nil else { return nil }

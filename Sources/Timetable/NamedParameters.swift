@@ -1,3 +1,5 @@
+internal import Jobs
+
 /// The JSON object that a built-in has as its parameter, taken apart key by key.
 ///
 /// Keys are compared without regard to case. No error repeats a value: it may be a secret.

@@ -239,7 +239,7 @@ extension NextFires {
     }
 
     /// TZ, else what /etc/localtime links to, else UTC.
-    private static var systemZone: String {
+    public static var systemZone: String {
         if let name = ProcessID.variable("TZ"), !name.isEmpty {
             return name.hasPrefix(":") ? String(name.dropFirst()) : name
         }

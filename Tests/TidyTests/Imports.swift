@@ -4,12 +4,16 @@ extension Rule {
     private static let drawing = """
         carillon: Timetable Scheduling Timing Reactor Postgres Programs Systemd TimetableSchema
         carillon: ArgumentParser Logging Glibc CLinux FoundationEssentials Terminal
+        carillon: Jobs JobFiles
         Terminal:
         carillon-bench: Timetable Scheduling Timing Reactor Postgres Programs TimetableSchema
         carillon-bench: Glibc CLinux FoundationEssentials
+        Timetable: Jobs
         Timetable: Scheduling Timing Reactor Postgres Programs Transfers Systemd TimetableSchema
         Timetable: Logging DequeModule Glibc FoundationEssentials Synchronization
         Scheduling: Timing
+        Jobs: Scheduling Timing
+        JobFiles: Jobs Scheduling Yams
         Timing:
         Reactor: Timing CLinux Glibc DequeModule Synchronization
         Postgres: Reactor Timing CLibpq Glibc DequeModule FoundationEssentials

@@ -1,5 +1,5 @@
-/// A JSON value (RFC 8259), of a parameter: what PostgreSQL has already checked.
-enum JSON: Equatable {
+/// A JSON value (RFC 8259): a parameter, a row as the server writes it.
+public enum JSON: Equatable, Sendable {
     case null
     case boolean(Bool)
     /// As it is written: no digit is lost.
@@ -9,13 +9,17 @@ enum JSON: Equatable {
     /// In the order in which they are written.
     case object([Member])
 
-    struct Member: Equatable {
-        let key: String
-        let value: JSON
+    public struct Member: Equatable, Sendable {
+        public let key: String
+        public let value: JSON
+
+        public init(key: String, value: JSON) {
+            (self.key, self.value) = (key, value)
+        }
     }
 
     /// For messages.
-    var kind: String {
+    public var kind: String {
         switch self {
         case .null: "null"
         case .boolean: "a boolean"
@@ -27,12 +31,82 @@ enum JSON: Equatable {
     }
 
     /// Nil when the text is no JSON value, or nested deeper than 100.
-    init?(_ text: String) {
+    public init?(_ text: String) {
         var reader = Reader(rest: Array(text.utf8)[...])
         guard let value = reader.value(depth: 0) else { return nil }
         reader.skipSpace()
         guard reader.rest.isEmpty else { return nil }
         self = value
+    }
+}
+
+extension JSON {
+    /// The value of the last member of this name; nil where there is none, or it is null.
+    public subscript(_ key: String) -> JSON? {
+        guard case .object(let members) = self,
+            let member = members.last(where: { $0.key == key }), member.value != .null
+        else { return nil }
+        return member.value
+    }
+
+    /// The text of a text.
+    public var text: String? {
+        if case .text(let text) = self { return text }
+        return nil
+    }
+
+    /// A text, number or boolean as the server takes it.
+    public var scalar: String? {
+        switch self {
+        case .text(let text): text
+        case .number(let number): number
+        case .boolean(let flag): flag ? "true" : "false"
+        case .null, .array, .object: nil
+        }
+    }
+
+    public var integer: Int64? { scalar.flatMap { Int64($0) } }
+
+    public var boolean: Bool? {
+        if case .boolean(let flag) = self { return flag }
+        return nil
+    }
+
+    public var array: [JSON]? {
+        if case .array(let values) = self { return values }
+        return nil
+    }
+
+    /// As one line of JSON, with a blank after commas and colons as the server writes it.
+    public var rendered: String {
+        switch self {
+        case .null: "null"
+        case .boolean, .number: scalar ?? "null"
+        case .text(let text): Self.quoted(text)
+        case .array(let values): "[" + values.map(\.rendered).joined(separator: ", ") + "]"
+        case .object(let members):
+            "{"
+                + members.map { "\(Self.quoted($0.key)): \($0.value.rendered)" }
+                .joined(separator: ", ") + "}"
+        }
+    }
+
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            case "\0"..<" ":
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
     }
 }
 

@@ -1,0 +1,121 @@
+internal import ArgumentParser
+internal import FoundationEssentials
+internal import Glibc
+internal import JobFiles
+internal import Jobs
+internal import Reactor
+internal import Timetable
+
+/// What the commands have in common that bring jobs in.
+enum JobCommand {
+    /// A file, or what is in it, that can't be taken: the exit code of sysexits(3), EX_DATAERR.
+    struct BadFile: Error {
+        let message: String
+    }
+
+    static func run(_ body: @escaping @LoopActor () async throws -> Void) throws {
+        // The zone of a session is the database's, as for the daemon.
+        unsafe unsetenv("PGTZ")
+        ConnectionOptions.hidePassword()
+        let code = EventLoop.shared.run {
+            do {
+                try await body()
+                return 0
+            } catch let error as BadFile {
+                complain(error.message)
+                return EX_DATAERR
+            } catch let error as JobBringing.Refused {
+                for reason in error.reasons { complain(reason) }
+                complain("nothing was done")
+                return 1
+            } catch {
+                complain((error as? StartFailure)?.message ?? "\(error)")
+                return (error as? StartFailure)?.reason.rawValue ?? 1
+            }
+        }
+        throw ExitCode(code)
+    }
+
+    static func importing(
+        _ source: JobSources.Source, _ place: SourceOptions, _ options: ImportOptions,
+        farewell: String
+    ) throws {
+        let from = place.parameters
+        try run {
+            let found = try await JobSources.read(
+                source, from: from, connection: options.connection.parameters,
+                prefix: options.prefix)
+            try await options.bring(found.imported, origin: found.origin, farewell: farewell)
+        }
+    }
+
+    /// A file's text; `-` is standard input. At most 64 MiB, in UTF-8.
+    static func text(of path: String) throws(BadFile) -> String {
+        let data: Data
+        do {
+            data = path == "-" ? try standardInput() : try Data(contentsOf: URL(filePath: path))
+        } catch {
+            throw BadFile(message: "\(path) can't be read: \(error)")
+        }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw BadFile(message: "\(path) is no text in UTF-8")
+        }
+        return text
+    }
+
+    private static func standardInput() throws -> Data {
+        var result = Data()
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while result.count < 64 << 20 {
+            let count = unsafe read(STDIN_FILENO, &buffer, buffer.count)
+            if count > 0 {
+                result.append(contentsOf: buffer[..<count])
+            } else if count == 0 {
+                return result
+            } else if errno != EINTR {
+                throw BadFile(message: unsafe String(cString: strerror(errno)))
+            }
+        }
+        throw BadFile(message: "more than 64 MiB")
+    }
+}
+
+/// Says what was done with jobs.
+enum JobReport {
+    static func say(_ report: JobBringing.Report, _ remarks: [Remark], isDryRun: Bool) {
+        for line in report.changes { print(line) }
+        let left = remarks.filter { $0.weight == .left }
+        let differences = remarks.filter { $0.weight == .difference }
+        for (title, lines) in [
+            ("Not the same here:", differences.map(\.line)),
+            ("Not brought over:", left.map(\.line)), ("To be done:", report.warnings),
+        ] where !lines.isEmpty {
+            print("\n\(title)")
+            for line in lines { print("  \(line.printable)") }
+        }
+        if report.changes.isEmpty {
+            print("Nothing to change.")
+        } else if isDryRun {
+            print("\nA dry run: nothing was changed.")
+        }
+    }
+
+    static func json(
+        _ report: JobBringing.Report, _ remarks: [Remark], isDryRun: Bool
+    ) -> String {
+        func texts(_ lines: [String]) -> JSON { .array(lines.map(JSON.text)) }
+        let remarks = remarks.map { remark in
+            JSON.object([
+                JSON.Member(key: "place", value: remark.place.map(JSON.text) ?? .null),
+                JSON.Member(key: "brought_over", value: .boolean(remark.weight != .left)),
+                JSON.Member(key: "text", value: .text(remark.text)),
+            ])
+        }
+        return JSON.object([
+            JSON.Member(key: "dry_run", value: .boolean(isDryRun)),
+            JSON.Member(key: "changes", value: texts(report.changes)),
+            JSON.Member(key: "remarks", value: .array(remarks)),
+            JSON.Member(key: "warnings", value: texts(report.warnings)),
+        ]).rendered
+    }
+}
