@@ -23,7 +23,9 @@ extension Statements {
                 coalesce(r.error, r.reason)
             FROM timetable.chain_execution_config c
             LEFT JOIN LATERAL (
-                SELECT * FROM timetable.run_status s
+                SELECT s.run_status, s.execution_status, s.scheduled_for, s.started, s.finished,
+                    s.error, s.reason
+                FROM timetable.run_status s
                 WHERE s.chain_execution_config = c.chain_execution_config
                 ORDER BY s.run_status DESC LIMIT 1) AS r ON true
             WHERE coalesce(c.chain_name LIKE $1 OR c.chain_execution_config = $2::bigint,
@@ -102,12 +104,14 @@ extension Statements {
 
     /// Asks for a run of the config $1 with the parameters $2.
     static let requestRun = Statement(nil, "SELECT timetable.run($1::bigint, $2::jsonb)")
-    /// Columns: whether the request was taken, whether its config is gone, and why it waits.
+    /// Columns: whether the request was taken, whether its config is gone, and why it waits: by the
+    /// view, since who may run a config may not read the parameters of requests.
     static let requestState = Statement(
         nil,
         """
         SELECT q.claimed_at IS NOT NULL, c.chain_execution_config IS NULL,
-            CASE WHEN q.claimed_at IS NULL THEN timetable.waits_for(q) END
+            CASE WHEN q.claimed_at IS NULL THEN (
+                SELECT w.reason FROM timetable.running w WHERE w.request = q.run_request) END
         FROM timetable.run_request q
         LEFT JOIN timetable.chain_execution_config c USING (chain_execution_config)
         WHERE q.run_request = $1::bigint
