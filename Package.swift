@@ -160,7 +160,8 @@ let package = Package(
         .testTarget(
             name: "TimetableTests",
             dependencies: [
-                "Timetable", "Jobs", "TimetableSchema", "Scheduling", "Timing", "TestSupport",
+                "Timetable", "Jobs", "JobFiles", "TimetableSchema", "Scheduling", "Timing",
+                "TestSupport",
             ],
             exclude: ["Schemas"], swiftSettings: settings),
         .testTarget(

@@ -1,30 +1,35 @@
 extension JobPlan {
     /// What is done, for people: `+` is made, `~` is changed, `-` is removed. No secret is in it.
     public func lines(_ jobs: JobSet) -> [String] {
-        changes.flatMap { lines(of: $0, jobs) }.map(\.printable)
+        var new: Set<String> = []
+        for case .config(let config, _, _, nil) in changes { new.insert(config.name) }
+        return changes.flatMap { Self.lines(of: $0, jobs, new) }.map(\.printable)
     }
 
-    private func lines(of change: Change, _ jobs: JobSet) -> [String] {
+    private static func lines(
+        of change: Change, _ jobs: JobSet, _ new: Set<String>
+    ) -> [String] {
         switch change {
         case .task(let name, let task, let was):
             // What is new is told with the config that it is new for.
-            return was.map { Self.lines(name, task, $0.task) } ?? []
+            return was.map { lines(name, task, $0.task) } ?? []
         case .chain(let number, let elements, let was):
-            if was.isEmpty, jobs.chains[number].configs.allSatisfy({ isNew($0.name) }) { return [] }
+            if was.isEmpty, jobs.chains[number].configs.allSatisfy({ new.contains($0.name) }) { return [] }
             let names = jobs.chains[number].configs.map(\.name.quoted)
-            return Self.lines(
+            return lines(
                 "chain of \(names.joined(separator: ", "))", elements, was.map(\.element))
         case .config(let config, let chain, let columns, let was):
-            return Self.lines(config, chain, columns, was)
-                + (was == nil ? Self.elements(of: config, chain, jobs) : [])
+            return lines(config, chain, columns, was)
+                + (was == nil ? elements(of: config, chain, jobs) : [])
         case .parameters(let config, _, let position, let rows, let was):
-            if isNew(config) { return [] }
+            if new.contains(config) { return [] }
             let before = was.map { Secrets.redacted($0.value, isSecret: $0.isSecret).rendered }
             let after = rows.enumerated().map { index, row in
                 Secrets.redacted(row, isSecret: index < was.count && was[index].isSecret).rendered
             }
-            return ["~ config \(config.quoted): parameters of element \(position + 1)"]
-                + Self.difference(before, after)
+            let what = before == after ? "a secret in the parameters" : "parameters"
+            return ["~ config \(config.quoted): \(what) of element \(position + 1)"]
+                + difference(before, after)
         case .links(let config, let excluded, let onFailure, let was):
             var parts: [String] = []
             if Set(excluded) != Set(was?.excluded ?? []) {
@@ -36,13 +41,6 @@ extension JobPlan {
             }
             return ["~ config \(config.quoted): \(parts.joined(separator: ", "))"]
         case .removal(let config, _): return ["- config \(config.quoted)"]
-        }
-    }
-
-    private func isNew(_ config: String) -> Bool {
-        changes.contains { change in
-            if case .config(let made, _, _, nil) = change { return made.name == config }
-            return false
         }
     }
 

@@ -200,7 +200,9 @@ private struct Planner {
                 // What the source does not speak of is its owner's, and so is what is paused.
                 if config.columns[column.name] == nil || column.name == "live" { continue }
             }
-            if wanted != there { result[column.name] = wanted }
+            // Whether it is live is said of each that is made.
+            let isSaid = was == nil && column.name == "live"
+            if wanted != there || isSaid { result[column.name] = wanted }
         }
         return result
     }
