@@ -3,7 +3,7 @@ extension JobPlan {
     public func lines(_ jobs: JobSet) -> [String] {
         var new: Set<String> = []
         for case .config(let config, _, _, nil) in changes { new.insert(config.name) }
-        return changes.flatMap { Self.lines(of: $0, jobs, new) }.map(\.printable)
+        return changes.flatMap { Self.lines(of: $0, jobs, new) }
     }
 
     private static func lines(
@@ -14,7 +14,9 @@ extension JobPlan {
             // What is new is told with the config that it is new for.
             return was.map { lines(name, task, $0.task) } ?? []
         case .chain(let number, let elements, let was):
-            if was.isEmpty, jobs.chains[number].configs.allSatisfy({ new.contains($0.name) }) { return [] }
+            if was.isEmpty, jobs.chains[number].configs.allSatisfy({ new.contains($0.name) }) {
+                return []
+            }
             let names = jobs.chains[number].configs.map(\.name.quoted)
             return lines(
                 "chain of \(names.joined(separator: ", "))", elements, was.map(\.element))
@@ -139,16 +141,5 @@ extension String {
     var inOneLine: String {
         let words = split(whereSeparator: \.isWhitespace).joined(separator: " ")
         return words.count <= 100 ? words : words.prefix(99) + "…"
-    }
-
-    /// Without what a terminal would take for a command.
-    public var printable: String {
-        unicodeScalars.reduce(into: "") { text, scalar in
-            switch scalar.value {
-            case 0..<0x20, 0x7F..<0xA0:
-                text += "\\u{\(String(scalar.value, radix: 16))}"
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
     }
 }

@@ -94,9 +94,9 @@ public enum JobBringing {
         return (0..<rows.count).compactMap { row in
             guard let role = rows.text(row, 0), let owner = rows.text(row, 2) else { return nil }
             return rows.boolean(row, 1) == true
-                ? "the role of the daemon has to be a member of \(role): GRANT "
+                ? "the role of the daemon has to be a member of \(role.quotedIdentifier): GRANT "
                     + "\(role.quotedIdentifier) TO \(owner.quotedIdentifier)"
-                : "there is no role \(role), as which SQL shall run"
+                : "there is no role \(role.quotedIdentifier), as which SQL shall run"
         }
     }
 

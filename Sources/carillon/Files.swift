@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import JobFiles
 internal import Jobs
+internal import Terminal
 internal import Timetable
 
 struct Export: ParsableCommand {
@@ -30,7 +31,7 @@ struct Export: ParsableCommand {
                 complain("*** stands for passwords: apply keeps those that the database has")
             }
             for name in left {
-                complain("config \"\(name)\" has no chain, and is not in it".printable)
+                complain("config \"\(Plain.line(name))\" has no chain, and is not in it")
             }
         }
     }
@@ -87,7 +88,7 @@ struct Apply: ParsableCommand {
             do throws(JobFile.Mistake) {
                 jobs = try JobFile.read(text)
             } catch {
-                throw JobCommand.BadFile(message: "\(file), \(error)".printable)
+                throw JobCommand.BadFile(message: Plain.line("\(file), \(error)"))
             }
             if jobs.chains.isEmpty, prune != nil {
                 throw JobCommand.BadFile(

@@ -4,6 +4,7 @@ internal import Glibc
 internal import JobFiles
 internal import Jobs
 internal import Reactor
+internal import Terminal
 internal import Timetable
 
 /// What the commands have in common that bring jobs in.
@@ -25,7 +26,7 @@ enum JobCommand {
                 complain(error.message)
                 return EX_DATAERR
             } catch let error as JobBringing.Refused {
-                for reason in error.reasons { complain(reason) }
+                for reason in error.reasons { complain(Plain.line(reason)) }
                 complain("nothing was done")
                 return 1
             } catch {
@@ -83,15 +84,26 @@ enum JobCommand {
 /// Says what was done with jobs.
 enum JobReport {
     static func say(_ report: JobBringing.Report, _ remarks: [Remark], isDryRun: Bool) {
-        for line in report.changes { print(line) }
+        let screen = Screen.output
+        for line in report.changes {
+            let mark = line.drop { $0 == " " }.prefix(2)
+            let colour: Screen.Colour? =
+                switch mark {
+                case "+ ": .green
+                case "- ": .red
+                case "~ ": .yellow
+                default: nil
+                }
+            print(screen.paint(Plain.line(line), colour))
+        }
         let left = remarks.filter { $0.weight == .left }
         let differences = remarks.filter { $0.weight == .difference }
         for (title, lines) in [
             ("Not the same here:", differences.map(\.line)),
             ("Not brought over:", left.map(\.line)), ("To be done:", report.warnings),
         ] where !lines.isEmpty {
-            print("\n\(title)")
-            for line in lines { print("  \(line.printable)") }
+            print("\n" + screen.paint(title, .bold))
+            for line in lines { print("  " + Plain.line(line)) }
         }
         if report.changes.isEmpty {
             print("Nothing to change.")

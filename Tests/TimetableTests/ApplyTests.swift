@@ -60,7 +60,8 @@ struct ApplyTests {
     @Test func changesAreMadeInPlace() async throws {
         let jobs = try await JobDatabase("apply_change")
         _ = try await applied(jobs, Self.file)
-        let ids = "SELECT chain_name, chain_execution_config, chain_id FROM "
+        let ids =
+            "SELECT chain_name, chain_execution_config, chain_id FROM "
             + "timetable.chain_execution_config ORDER BY 1"
         let before = try await jobs.psql(ids)
         let said = try await applied(
@@ -229,14 +230,17 @@ struct ApplyTests {
         let file = try JobFile.text(random.jobs(chains: 12))
         _ = try await applied(jobs, file)
         let exported = try await jobs.carillon(["export"]).stdout
-        #expect(try await applied(jobs, exported) == ["Nothing to change."])
+        let again = try await applied(jobs, exported)
+        // Roles that are missing are told of each time.
+        #expect(again.last == "Nothing to change.", "\(again.joined(separator: "\n"))")
         let other = try await JobDatabase("apply_any_other")
         _ = try await applied(other, exported)
         #expect(try await other.carillon(["export"]).stdout == exported)
         // From any set to any other.
         let next = try JobFile.text(random.jobs(chains: 12))
         _ = try await applied(other, next, "--prune")
-        #expect(try await applied(other, next, "--prune") == ["Nothing to change."])
+        let pruned = try await applied(other, next, "--prune")
+        #expect(pruned.last == "Nothing to change.", "\(pruned.joined(separator: "\n"))")
         let fresh = try await JobDatabase("apply_any_fresh")
         _ = try await applied(fresh, next)
         #expect(

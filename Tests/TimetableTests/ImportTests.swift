@@ -26,15 +26,17 @@ struct ImportTests {
         // Only the line that changed is changed, and one that is gone stays.
         let third = try await jobs.lines(
             ["import", "crontab", "-"], stdin: "30 3 * * * /usr/local/bin/backup.sh\n")
-        #expect(third == ["~ config \"backup.sh\": schedule 30 2 * * * → 30 3 * * *"] + third.dropFirst())
+        #expect(
+            third == ["~ config \"backup.sh\": schedule 30 2 * * * → 30 3 * * *"]
+                + third.dropFirst())
         #expect(
             try await jobs.psql(
                 "SELECT chain_name, schedule FROM timetable.chain_execution_config ORDER BY 1")
-                == """
-                backup.sh|30 3 * * *
-                check-disk --warn 80|*/5 * * * *
-                echo "Friday or the 13th"|0 0 13 * 5
-                """)
+                    == """
+                    backup.sh|30 3 * * *
+                    check-disk --warn 80|*/5 * * * *
+                    echo "Friday or the 13th"|0 0 13 * 5
+                    """)
     }
 
     @Test func aDryRunLeavesNoTrace() async throws {
@@ -105,7 +107,8 @@ struct ImportTests {
     @Test func hostileNamesAreOnlyNames() async throws {
         let jobs = try await JobDatabase("import_hostile")
         let hostile = [
-            #"'; DROP SCHEMA timetable CASCADE; --"#, #"$$ \' \\ "x" {a,"b\"} %s"#.replacing("%", with: "\\%"),
+            #"'; DROP SCHEMA timetable CASCADE; --"#,
+            #"$$ \' \\ "x" {a,"b\"} %s"#.replacing("%", with: "\\%"),
             "\u{1B}[31mred\u{7}", "е\u{301}\u{202E}ض 🂡",
         ]
         let said = try await jobs.lines(

@@ -4,7 +4,7 @@ import Jobs
 struct RandomJobs {
     private var state: UInt64
 
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 }
+    init(seed: UInt64) { state = seed &* 0xD134_2543_DE82_EF95 }
 
     /// SplitMix64.
     private mutating func next(_ bound: Int) -> Int {

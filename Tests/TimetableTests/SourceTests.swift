@@ -47,8 +47,10 @@ struct SourceTests {
         #expect(again.last == "Nothing to change.")
         #expect(try await source.psql("SELECT count(*) FROM cron.job") == "4")
         let others = try await jobs.lines(
-            ["import", "pg_cron", "--dry-run", "--prefix", "a ", "--from",
-                source.connectionString.replacing("user=postgres", with: "user=alice")])
+            [
+                "import", "pg_cron", "--dry-run", "--prefix", "a ", "--from",
+                source.connectionString.replacing("user=postgres", with: "user=alice"),
+            ])
         #expect(others.contains { $0.contains("pg_cron shows alice only its own") })
     }
 
