@@ -7,6 +7,7 @@ internal import Timetable
 struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Write jobs as a file in YAML.",
+        usage: "carillon export [<options>]",
         discussion: """
             All configs, or those whose chain_name matches --name, with their chains and base \
             tasks; what has its default is left out, and the same jobs are always the same text. \
@@ -40,6 +41,7 @@ struct Export: ParsableCommand {
 struct Apply: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Bring the database to what a file of jobs says.",
+        usage: "carillon apply [<options>] <file>",
         discussion: """
             FILE is as carillon export writes it, - is standard input. Configs, chains and base \
             tasks that it names are made, or changed to what it says; all others stay as they are. \

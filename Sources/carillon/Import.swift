@@ -123,6 +123,7 @@ struct ImportPgCron: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pg_cron",
         abstract: "Bring over the jobs of pg_cron.",
+        usage: "carillon import pg_cron [<options>]",
         discussion: """
             Each job becomes a chain of one SQL task that runs by SET ROLE as the job's user, or \
             logs in to the job's database where that is another one. Reads cron.job as a role that \
@@ -143,6 +144,7 @@ struct ImportPgTimetable: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pg_timetable",
         abstract: "Bring over the chains of pg_timetable 4 to 7.",
+        usage: "carillon import pg_timetable [<options>]",
         discussion: """
             Its schema is called timetable as Carillon's is: so it is in another database, which \
             --from names, or was renamed, which --schema says.
@@ -166,6 +168,7 @@ struct ImportPgAgent: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pgagent",
         abstract: "Bring over the jobs of pgAgent 4.",
+        usage: "carillon import pgagent [<options>]",
         discussion: """
             The steps of a job become a chain, each of its schedules a config of that chain.
             """)

@@ -35,7 +35,11 @@ import Testing
         let main = try await Self.help([])
         var texts = ["carillon": main]
         for command in Self.commands(in: main) {
-            texts["carillon-\(command)"] = try await Self.help([command])
+            let text = try await Self.help([command])
+            texts["carillon-\(command)"] = text
+            for part in Self.commands(in: text) {
+                texts["carillon-\(command)-\(part)"] = try await Self.help([command, part])
+            }
         }
         #expect(texts.count > 5)
         for (name, text) in texts {
