@@ -56,8 +56,11 @@ public enum JobBringing {
                 .write(isPruning: manner == .file(prune: true))
             let report = Report(
                 changes: plan.lines(jobs), warnings: try await warnings(jobs, session))
-            try await session.run(
+            let end = try await session.run(
                 dryRun ? Statements.rollback : Statements.commit, deadline: .seconds(60))
+            guard dryRun || end.commandTag == "COMMIT" else {
+                throw PostgresError(.server, "COMMIT rolled it all back")
+            }
             return report
         }
     }

@@ -27,7 +27,7 @@ struct Export: ParsableCommand {
         try JobCommand.run {
             let (jobs, left) = try await JobBringing.export(pattern, connection: parameters)
             let text = try JobFile.text(jobs)
-            print(text, terminator: "")
+            print(Screen.output.block(text), terminator: "")
             if text.contains(ConnectString.placeholder) {
                 complain("*** stands for passwords: apply keeps those that the database has")
             }

@@ -101,7 +101,11 @@ struct ApplyTests {
             tasks: {echo: {program: /bin/echo}}
             chains:
             - elements: [echo]
-              configs: {greet: {schedule: 0 9 * * *, live: false, parameters: {echo: [[hello], [there]]}}}
+              configs:
+                greet:
+                  schedule: 0 9 * * *
+                  live: false
+                  parameters: {echo: [[hello], [there]]}
             """
         #expect(try await applied(jobs, less) == ["Nothing to change."])
         let names = "SELECT chain_name FROM timetable.chain_execution_config ORDER BY 1"
@@ -162,11 +166,15 @@ struct ApplyTests {
             carillon: 1
             tasks: {far: {sql: SELECT 1}}
             chains:
-            - elements: [{task: far, database_connection: "host=h password=hunter2 dbname=d"}, SendMail]
+            - elements:
+              - {task: far, database_connection: "host=h password=hunter2 dbname=d"}
+              - SendMail
               configs:
                 mail:
                   parameters:
-                    SendMail: [{Password: hunter2, Subject: a}, {Attachment: ["ftp://u:hunter2@h/x"]}]
+                    SendMail:
+                    - {Password: hunter2, Subject: a}
+                    - {Attachment: ["ftp://u:hunter2@h/x"]}
                     far: [["tell"], ["hunter2"]]
             """)
         try await jobs.psql(

@@ -146,7 +146,8 @@ struct SourceTests {
         INSERT INTO old.task (chain_id, task_order, task_name, kind, command, run_as,
             database_connection, ignore_error, autonomous, timeout) VALUES
             (1, 20, 'second', 'PROGRAM', '/bin/echo', NULL, NULL, true, false, 500),
-            (1, 10, NULL, 'SQL', 'SELECT $1::int', 'alice', 'host=h password=secret', false, true, 0),
+            (1, 10, NULL, 'SQL', 'SELECT $1::int', 'alice', 'host=h password=secret', false, true,
+                0),
             (2, 1, NULL, 'BUILTIN', 'Sleep', NULL, NULL, false, false, 0),
             (3, 1, NULL, 'SQL', 'SELECT 1', NULL, NULL, false, false, 0);
         INSERT INTO old.parameter VALUES (2, 5, '[2]'), (2, 1, '[1]'), (1, 1, '["a"]'), (3, 1, '5'),
