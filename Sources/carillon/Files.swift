@@ -24,7 +24,7 @@ struct Export: ParsableCommand {
 
     mutating func run() throws {
         let (parameters, pattern) = (connection.parameters, Pattern(name))
-        try JobCommand.run {
+        try JobSetCommand.run {
             let (jobs, left) = try await JobBringing.export(pattern, connection: parameters)
             let text = try JobFile.text(jobs)
             print(Screen.output.block(text), terminator: "")
@@ -84,22 +84,22 @@ struct Apply: ParsableCommand {
         let (file, isDryRun, isJSON) = (file, isDryRun, isJSON)
         let parameters = connection.parameters
         let prune = prunes ? Pattern(name ?? "*") : nil
-        try JobCommand.run {
-            let text = try JobCommand.text(of: file)
+        try JobSetCommand.run {
+            let text = try JobSetCommand.text(of: file)
             let jobs: JobSet
             do throws(JobFile.Mistake) {
                 jobs = try JobFile.read(text)
             } catch {
-                throw JobCommand.BadFile(message: Plain.line("\(file), \(error)"))
+                throw JobSetCommand.BadFile(message: Plain.line("\(file), \(error)"))
             }
             if jobs.chains.isEmpty, prune != nil {
-                throw JobCommand.BadFile(
+                throw JobSetCommand.BadFile(
                     message: "\(file) names no config: --prune would delete all there are")
             }
             let report = try await JobBringing.bring(
                 jobs, .file(prune: prune), connection: parameters, dryRun: isDryRun)
-            if isJSON { return print(JobReport.json(report, [], isDryRun: isDryRun)) }
-            JobReport.say(report, [], isDryRun: isDryRun)
+            if isJSON { return print(JobSetReport.json(report, [], isDryRun: isDryRun)) }
+            JobSetReport.say(report, [], isDryRun: isDryRun)
         }
     }
 }

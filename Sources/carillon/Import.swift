@@ -48,8 +48,8 @@ struct ImportOptions: ParsableArguments {
         let report = try await JobBringing.bring(
             jobs, .import(origin: origin), connection: connection.parameters, dryRun: isDryRun)
         let remarks = imported.remarks
-        if isJSON { return print(JobReport.json(report, remarks, isDryRun: isDryRun)) }
-        JobReport.say(report, remarks, isDryRun: isDryRun)
+        if isJSON { return print(JobSetReport.json(report, remarks, isDryRun: isDryRun)) }
+        JobSetReport.say(report, remarks, isDryRun: isDryRun)
         if let farewell, !report.changes.isEmpty, !isDryRun { print("\n\(farewell)") }
     }
 }
@@ -95,8 +95,8 @@ struct ImportCrontab: ParsableCommand {
             isSystem
             || runUID == nil && (file == "/etc/crontab" || file.hasPrefix("/etc/cron.d/"))
         let zone = zone
-        try JobCommand.run {
-            let text = try JobCommand.text(of: file)
+        try JobSetCommand.run {
+            let text = try JobSetCommand.text(of: file)
             let crontab = Crontab(
                 zone: zone ?? NextFires.systemZone, isSystem: isSystem, user: runUID,
                 prefix: options.prefix)
@@ -134,7 +134,7 @@ struct ImportPgCron: ParsableCommand {
     @OptionGroup var options: ImportOptions
 
     mutating func run() throws {
-        try JobCommand.importing(
+        try JobSetCommand.importing(
             .pgCron, source, options,
             farewell: "Now switch pg_cron off, or both run: UPDATE cron.job SET active = false;")
     }
@@ -158,7 +158,7 @@ struct ImportPgTimetable: ParsableCommand {
     @OptionGroup var options: ImportOptions
 
     mutating func run() throws {
-        try JobCommand.importing(
+        try JobSetCommand.importing(
             .pgTimetable(schema: schema), source, options,
             farewell: "Now stop pg_timetable, or both run.")
     }
@@ -177,7 +177,7 @@ struct ImportPgAgent: ParsableCommand {
     @OptionGroup var options: ImportOptions
 
     mutating func run() throws {
-        try JobCommand.importing(
+        try JobSetCommand.importing(
             .pgAgent, source, options,
             farewell: "Now stop pgagent, or both run.")
     }

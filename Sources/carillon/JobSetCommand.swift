@@ -8,7 +8,7 @@ internal import Terminal
 internal import Timetable
 
 /// What the commands have in common that bring jobs in.
-enum JobCommand {
+enum JobSetCommand {
     /// A file, or what is in it, that can't be taken: the exit code of sysexits(3), EX_DATAERR.
     struct BadFile: Error {
         let message: String
@@ -82,7 +82,7 @@ enum JobCommand {
 }
 
 /// Says what was done with jobs.
-enum JobReport {
+enum JobSetReport {
     static func say(_ report: JobBringing.Report, _ remarks: [Remark], isDryRun: Bool) {
         let screen = Screen.output
         for line in report.changes {
