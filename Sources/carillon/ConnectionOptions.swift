@@ -13,7 +13,7 @@ struct ConnectionOptions: ParsableArguments {
 
     @Option(
         name: [.customShort("h"), .long],
-        help: "Server host or socket folder (as for psql; of serve: localhost).")
+        help: "Server host or socket folder (as psql's; for serve localhost).")
     var host: String?
 
     @Option(name: .shortAndLong, help: "Server port (5432).")
@@ -22,7 +22,7 @@ struct ConnectionOptions: ParsableArguments {
     @Option(name: .shortAndLong, help: "Database (timetable).")
     var dbname: String?
 
-    @Option(name: .shortAndLong, help: "Database role (as for psql; of serve: scheduler).")
+    @Option(name: .shortAndLong, help: "Database role (as psql's; for serve scheduler).")
     var user: String?
 
     @Option(
