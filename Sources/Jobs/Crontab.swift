@@ -122,8 +122,8 @@ public struct Crontab {
                 .difference, place,
                 "what stands behind % is given to the command by a here-document of its shell")
         }
-        var config = JobSet.Config(
-            name, ["schedule": entry.schedule, "time_zone": setting.zone, "live": "true"])
+        var config = JobSet.Config(name, ["schedule": entry.schedule, "live": "true"])
+        if entry.schedule != "@reboot" { config.columns["time_zone"] = setting.zone }
         config.parameters[0] = [.array([.text("-c"), .text(command)])]
         imported.jobs.tasks[name] = JobSet.BaseTask(.program, setting.shell)
         imported.jobs.chains.append(JobSet.Chain([element], [config]))

@@ -116,10 +116,11 @@ public enum JobBringing {
             }
             return try await body(session)
         } catch let error as PostgresError {
-            if ["42P01", "3F000"].contains(error.sqlstate) {
+            if ["42P01", "3F000", "42703"].contains(error.sqlstate) {
                 throw StartFailure(
                     .schema,
-                    "the database has no schema timetable yet; carillon serve installs it")
+                    "nothing was done: the database has no schema timetable of this version; "
+                        + "carillon migrate installs or upgrades it (\(error.message))")
             }
             if error.sqlstate == "40001" {
                 throw StartFailure(

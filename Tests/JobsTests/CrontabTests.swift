@@ -97,7 +97,7 @@ struct CrontabTests {
         }
         let config = try #require(found.jobs.configs.first)
         #expect(config.columns["schedule"] == schedule)
-        #expect(config.columns["time_zone"] == "UTC")
+        #expect(config.columns["time_zone"] == (schedule == "@reboot" ? nil : "UTC"))
         #expect(config.columns["live"] == "true")
         #expect(config.parameters == [0: [.array([.text("-c"), .text(line.outcome)])]])
         #expect(found.jobs.tasks.values.map(\.script) == ["/bin/sh"])

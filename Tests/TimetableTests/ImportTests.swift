@@ -162,6 +162,10 @@ struct ImportTests {
             DaemonProcess.builtCarillon(), ["import", "crontab", "-"],
             environment: bare.environment, stdin: "* * * * * a\n")
         #expect(noSchema.end == .exited(6))
-        #expect(noSchema.stderr.contains("has no schema timetable yet"))
+        #expect(noSchema.stderr.contains("has no schema timetable of this version"))
+        try await jobs.psql("ALTER TABLE timetable.chain_execution_config DROP COLUMN origin")
+        let old = try await jobs.carillon(["import", "crontab", "-"], stdin: "* * * * * a\n")
+        #expect(old.end == .exited(6))
+        #expect(old.stderr.contains("carillon migrate installs or upgrades it"))
     }
 }
