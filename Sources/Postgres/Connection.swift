@@ -184,6 +184,11 @@ public import Reactor
 
     private func queue(_ command: Command, into batch: inout Pending) -> Bool {
         let statement = command.statement
+        if command.isOnlyDescribed {
+            for _ in 1...2 { batch.expected.append(.execution(isByName: false)) }
+            return unsafe PQsendPrepare(connection, "", statement.sql, 0, nil) == 1
+                && PQsendDescribePrepared(connection, "") == 1
+        }
         let use = statement.name.map { prepared.use($0, inBatch: batch.id) } ?? .unprepared
         let nameOnServer: String
         switch use {

@@ -56,6 +56,11 @@ public final class Rows: Sendable {
         (0..<columnCount).map { unsafe String(cString: PQfname(result, $0)) }
     }
 
+    /// Of a statement that was described: the type of each parameter, by its OID.
+    public var parameterTypes: [UInt32] {
+        unsafe (0..<PQnparams(result)).map { unsafe PQparamtype(result, $0) }
+    }
+
     private var columnCount: Int32 {
         unsafe PQnfields(result)
     }

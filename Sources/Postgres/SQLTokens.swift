@@ -12,6 +12,8 @@ public struct SQLTokens {
 
     private let bytes: [UInt8]
     private var index = 0
+    /// How many bytes lie before the next token or the blanks before it.
+    public var offset: Int { index }
     /// Whether a backslash in a plain string is one character; nil where nobody knows.
     private let conformingStrings: Bool?
 

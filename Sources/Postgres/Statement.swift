@@ -17,10 +17,27 @@ public struct Statement: Sendable {
 public struct Command: Sendable {
     public let statement: Statement
     public let parameters: [String?]
+    /// It is parsed and analysed, and never executed.
+    let isOnlyDescribed: Bool
 
     public init(_ statement: Statement, _ parameters: [String?] = []) {
         self.statement = statement
         self.parameters = parameters
+        isOnlyDescribed = false
+    }
+
+    private init(describing sql: String) {
+        statement = Statement(nil, sql)
+        parameters = []
+        isOnlyDescribed = true
+    }
+
+    /// One statement that the server parses, analyses and describes, without executing anything of
+    /// it: its two results are the one of Parse, and the one with `Rows.parameterTypes`. Of a
+    /// utility statement only the syntax is looked at. Tables that it names stay locked, weakly,
+    /// up to the end of the transaction.
+    public static func describing(_ sql: String) -> Command {
+        Command(describing: sql)
     }
 
     /// Why it can't be sent; nil when it can.

@@ -1,4 +1,5 @@
 internal import Reactor
+internal import Transfers
 
 extension ChainRunner {
     /// Runs a built-in with one row of parameters.
@@ -22,14 +23,45 @@ extension ChainRunner {
             if let copy = CopyBuiltIn(rawValue: name) {
                 return try await run(copy, element, parameter, &execution)
             }
-            let copies = CopyBuiltIn.allCases.map(\.rawValue).joined(separator: ", ")
-            throw TaskFailure(
-                "there is no built-in '\(name)'; there are NoOp, Sleep, Log, SendMail, Download, "
-                    + "\(copies) and Shutdown")
+            throw BuiltIn.unknown(name)
         }
     }
 
     private func sleep(_ parameter: Parameter?) async throws(TaskFailure) {
+        let seconds = try BuiltIn.secondsToSleep(parameter)
+        let done = Gate()
+        let timer = EventLoop.shared.after(.seconds(seconds)) { done.open() }
+        await untilStopped(done)
+        EventLoop.shared.cancelTimer(timer)
+        if isStopping { throw TaskFailure("cancelled") }
+    }
+}
+
+/// What the built-ins read, without doing anything.
+enum BuiltIn {
+    /// Throws what a built-in would say of a row of parameters before it does anything; nil: it has
+    /// no row.
+    @LoopActor
+    static func check(_ name: String, _ parameter: Parameter?) throws(TaskFailure) {
+        switch name {
+        case "NoOp", "Log", "Shutdown": break
+        case "Sleep": _ = try secondsToSleep(parameter)
+        case "SendMail": _ = try Mail(parameter)
+        case "Download": try DownloadBatch(parameter).check()
+        case let name:
+            guard let copy = CopyBuiltIn(rawValue: name) else { throw unknown(name) }
+            _ = try CopyWish(copy, parameter)
+        }
+    }
+
+    static func unknown(_ name: String) -> TaskFailure {
+        let copies = CopyBuiltIn.allCases.map(\.rawValue).joined(separator: ", ")
+        return TaskFailure(
+            "there is no built-in '\(name)'; there are NoOp, Sleep, Log, SendMail, Download, "
+                + "\(copies) and Shutdown")
+    }
+
+    static func secondsToSleep(_ parameter: Parameter?) throws(TaskFailure) -> Double {
         guard let parameter, parameter.type == "number", let seconds = Double(parameter.json),
             seconds.isFinite, (0...1e9).contains(seconds)
         else {
@@ -37,10 +69,6 @@ extension ChainRunner {
                 "the parameter of Sleep must be a number of seconds, from 0 to 1000000000; "
                     + "this is \(parameter?.redacted ?? "none")")
         }
-        let done = Gate()
-        let timer = EventLoop.shared.after(.seconds(seconds)) { done.open() }
-        await untilStopped(done)
-        EventLoop.shared.cancelTimer(timer)
-        if isStopping { throw TaskFailure("cancelled") }
+        return seconds
     }
 }

@@ -10,15 +10,19 @@ enum CopyBuiltIn: String, CaseIterable {
     case toProgram = "CopyToProgram"
 }
 
-extension ChainRunner {
-    /// Runs one invocation of such a built-in, in the chain's transaction.
-    func run(
-        _ copy: CopyBuiltIn, _ element: Element, _ parameter: Parameter?,
-        _ execution: inout Execution
-    ) async throws(TaskFailure) {
+/// What one invocation of such a built-in is to copy, read from its parameter.
+struct CopyWish {
+    enum End {
+        case file(String)
+        case program(String, [String])
+    }
+
+    let sql: String
+    let end: End
+
+    init(_ copy: CopyBuiltIn, _ parameter: Parameter?) throws(TaskFailure) {
         var keys = try NamedParameters(parameter, of: copy.rawValue)
-        let sql = try keys.requiredText("sql")
-        let work: Work
+        sql = try keys.requiredText("sql")
         switch copy {
         case .fromFile, .toFile:
             let path = try keys.requiredText("filename")
@@ -26,11 +30,29 @@ extension ChainRunner {
             guard path.hasPrefix("/") else {
                 throw TaskFailure("\(copy.rawValue): \"filename\" must be a full path: \(path)")
             }
-            work = copy == .fromFile ? copying(sql, fromFile: path) : copying(sql, toFile: path)
+            end = .file(path)
         case .fromProgram, .toProgram:
             let program = try keys.requiredText("cmd")
-            let arguments = try keys.texts("args")
+            end = .program(program, try keys.texts("args"))
             try keys.finish()
+        }
+    }
+}
+
+extension ChainRunner {
+    /// Runs one invocation of such a built-in, in the chain's transaction.
+    func run(
+        _ copy: CopyBuiltIn, _ element: Element, _ parameter: Parameter?,
+        _ execution: inout Execution
+    ) async throws(TaskFailure) {
+        let wish = try CopyWish(copy, parameter)
+        let work: Work
+        switch wish.end {
+        case .file(let path):
+            work =
+                copy == .fromFile
+                ? copying(wish.sql, fromFile: path) : copying(wish.sql, toFile: path)
+        case .program(let program, let arguments):
             // Its run_uid is the role of its SQL.
             var ours = element
             ours.runUID = nil
@@ -39,7 +61,8 @@ extension ChainRunner {
             if copy == .toProgram { invocation.input = .streamed }
             work =
                 copy == .fromProgram
-                ? copying(sql, fromProgram: invocation) : copying(sql, toProgram: invocation)
+                ? copying(wish.sql, fromProgram: invocation)
+                : copying(wish.sql, toProgram: invocation)
         }
         if element.autonomous { return try await runAutonomously(element, &execution, work) }
         try await runInTransaction(element, .script, &execution, work)

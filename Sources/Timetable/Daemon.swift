@@ -107,8 +107,7 @@ public final class Daemon {
         self.settings = settings
         rereadSettings = reread
         shares = Shares(own: settings.name)
-        // In hexadecimal: a channel name has at most 63 bytes.
-        channel = "timetable_worker_" + String(settings.name.nameHash, radix: 16)
+        channel = Self.channel(of: settings.name)
         let levels = LogLevels(console: settings.logLevel, database: settings.databaseLogLevel)
         self.levels = levels
         let sink = LogSink()

@@ -18,7 +18,7 @@ extension ChainRunner {
 
 /// The downloads of one invocation, in the order of their URLs.
 @LoopActor
-private final class DownloadBatch {
+final class DownloadBatch {
     private let downloads: [Download]
     private let width: Int
     private var outcomes: [Result<DownloadedFile, TransferError>?]
@@ -59,6 +59,18 @@ private final class DownloadBatch {
                 first[name] = index
             }
         }
+    }
+
+    /// Throws what is wrong with its URLs, without asking for any.
+    func check() throws(TaskFailure) {
+        for (index, download) in downloads.enumerated() where outcomes[index] == nil {
+            do throws(TransferError) {
+                _ = try download.fileName()
+            } catch {
+                outcomes[index] = .failure(error)
+            }
+        }
+        if let failure { throw failure }
     }
 
     func run() async {

@@ -47,3 +47,10 @@ extension String {
         utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 }
+
+extension Daemon {
+    /// The channel that a worker alone hears. In hexadecimal: a name of one has at most 63 bytes.
+    static func channel(of worker: String) -> String {
+        "timetable_worker_" + String(worker.nameHash, radix: 16)
+    }
+}

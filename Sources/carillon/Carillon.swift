@@ -11,8 +11,8 @@ struct Carillon: ParsableCommand {
         version: carillonVersion,
         subcommands: [
             Serve.self, List.self, Next.self, Run.self, Cancel.self, Runs.self, Show.self, Log.self,
-            Top.self, Add.self, Edit.self, Remove.self, Pause.self, Resume.self, Import.self,
-            Export.self, Apply.self, Migrate.self, Schema.self, Demo.self,
+            Top.self, Check.self, Add.self, Edit.self, Remove.self, Pause.self, Resume.self,
+            Import.self, Export.self, Apply.self, Migrate.self, Schema.self, Demo.self,
         ],
         defaultSubcommand: Serve.self,
         // -h is the host, as for psql.
