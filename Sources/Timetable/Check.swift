@@ -136,7 +136,9 @@ final class Check {
         _ parameters: [CheckedParameters], of config: CheckedConfig, _ elements: [CheckedElement]
     ) async throws(StartFailure) {
         let isAsked: Bool
-        if !config.isLive { isAsked = true } else if case .manual? = config.rule?.schedule {
+        if !config.isLive {
+            isAsked = true
+        } else if case .manual? = config.rule?.schedule {
             isAsked = true
         } else {
             isAsked = false

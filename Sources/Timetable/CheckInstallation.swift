@@ -7,7 +7,8 @@ internal import Timing
 extension Reports {
     /// Throws when there is no schema of ours; another version of it is a finding.
     func checkVersion() async throws(StartFailure) -> Finding? {
-        let rows = try await ask(Statements.checkedVersion, [], "the schema's version can't be read")
+        let rows = try await ask(
+            Statements.checkedVersion, [], "the schema's version can't be read")
         guard let failure = SchemaInstaller.unusable(version: rows.integer(0, 0)) else {
             return nil
         }
@@ -18,7 +19,8 @@ extension Reports {
 
     func installation() async throws(StartFailure) -> CheckedInstallation {
         var found = CheckedInstallation()
-        let rows = try await ask(Statements.checkedInstallation, [], "the database can't be looked at")
+        let rows = try await ask(
+            Statements.checkedInstallation, [], "the database can't be looked at")
         found.take(rows)
         try await observeClock(&found)
         let workers = try await ask(Statements.checkedWorkers, [], "the workers can't be read")

@@ -59,7 +59,8 @@ struct CheckedElement {
             return [Finding(.sqlEmpty, place, "there is no statement in it", "write one")]
         }
         var findings: [Finding] = []
-        if let piece = pieces.first(where: \.refusesTransaction), !isAutonomous || pieces.count > 1 {
+        if let piece = pieces.first(where: \.refusesTransaction), !isAutonomous || pieces.count > 1
+        {
             findings.append(
                 Finding(
                     .sqlTransaction, place, "\(piece.keyword) can't run inside of a transaction",

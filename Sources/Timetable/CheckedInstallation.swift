@@ -79,7 +79,8 @@ extension CheckedInstallation {
                     isStandby
                         ? "this server is a standby: nothing can be scheduled here"
                         : "default_transaction_read_only is on: no run can be claimed",
-                    isStandby ? "connect to the primary (target_session_attrs=read-write)"
+                    isStandby
+                        ? "connect to the primary (target_session_attrs=read-write)"
                         : "set it to off for the role of the daemon"))
         }
         if !writesSafely {

@@ -242,7 +242,9 @@ extension Statements {
         """)
     /// Reads values, row after row, as values of these types, and does nothing with them.
     static func reading(_ types: [String], rows: Int) -> Statement {
-        let values = (0..<rows * types.count).map { "$\($0 + 1)::\(types[$0 % types.count]) IS NULL" }
+        let values = (0..<rows * types.count).map {
+            "$\($0 + 1)::\(types[$0 % types.count]) IS NULL"
+        }
         return Statement(nil, "SELECT ARRAY[\(values.joined(separator: ", "))] IS NULL")
     }
 }

@@ -475,6 +475,8 @@ enum Statements {
             $13::text[], $14::text[], $15::jsonb[], $17::integer[])
             AS e (config, chain, task, name, script, kind, began, ended, code, pid, run, output,
                 error, sqlstate, parameters, attempt)
+        -- A server that crashed lost the claim with the chain's work; the fire has another run.
+        WHERE EXISTS (SELECT FROM timetable.run_status r WHERE r.run_status = e.run)
         """)
     static let insertLines = Statement(
         "insert_lines",
