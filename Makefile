@@ -76,7 +76,11 @@ install: ## Install program, manual, completions and units below PREFIX (/usr/lo
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carillon
 	@install -Dm 644 $(pages)/completion.fish \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carillon.fish
-	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/doc/carillon README.md systemd/root.conf
+	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/doc/carillon systemd/root.conf
+	@install -Dm 644 -t $(DESTDIR)$(PREFIX)/share/doc/carillon/manual \
+		Sources/carillon/Manual.docc/*.md
+	@sed 's|Sources/carillon/Manual.docc|manual|' README.md \
+		>$(DESTDIR)$(PREFIX)/share/doc/carillon/README.md
 	@install -d $(DESTDIR)$(UNITDIR)
 	@for unit in carillon.service carillon@.service; do \
 		sed 's|/usr/bin/carillon|$(PREFIX)/bin/carillon|; s|/etc/carillon|$(SYSCONFDIR)/carillon|' \

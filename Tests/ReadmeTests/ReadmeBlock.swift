@@ -17,7 +17,8 @@ struct ReadmeBlock: Equatable {
 
     var language: Language
     var text: String
-    /// The line of the opening fence.
+    /// The file, and the line of the opening fence.
+    var document = "README.md"
     var line: Int
     var skipReason: String?
     var database = "readme"
@@ -27,19 +28,24 @@ struct ReadmeBlock: Equatable {
 }
 
 /// A comment or a fence that can't be what its author meant.
-struct ReadmeMistake: Error, Equatable {
+struct ReadmeMistake: Error, Equatable, CustomStringConvertible {
+    var document = "README.md"
     var line: Int
     var message: String
+
+    var description: String { "\(document):\(line): \(message)" }
 }
 
 extension ReadmeBlock {
     /// All blocks in order.
-    static func all(in readme: String) throws(ReadmeMistake) -> [ReadmeBlock] {
+    static func all(
+        in text: String, of document: String = "README.md"
+    ) throws(ReadmeMistake) -> [ReadmeBlock] {
         var blocks: [ReadmeBlock] = []
         var wishes: [(line: Int, text: String)] = []
         var open: ReadmeBlock?
         var isInOtherFence = false
-        let lines = readme.split(separator: "\n", omittingEmptySubsequences: false)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         for (number, line) in zip(1..., lines.map(String.init)) {
             if var block = open {
                 if line.hasPrefix("```") {
@@ -52,7 +58,8 @@ extension ReadmeBlock {
             } else if isInOtherFence {
                 isInOtherFence = !line.hasPrefix("```")
             } else if line.hasPrefix("```"), let language = Language(rawValue: fence(line)) {
-                var block = ReadmeBlock(language: language, text: "", line: number)
+                var block = ReadmeBlock(
+                    language: language, text: "", document: document, line: number)
                 for wish in wishes { try block.take(wish) }
                 wishes = []
                 open = block
@@ -61,11 +68,13 @@ extension ReadmeBlock {
             } else {
                 isInOtherFence = line.hasPrefix("```")
                 guard let stray = wishes.first else { continue }
-                throw ReadmeMistake(line: stray.line, message: "no sql or shell block follows")
+                throw ReadmeMistake(
+                    document: document, line: stray.line, message: "no sql or shell block follows")
             }
         }
         guard open == nil, !isInOtherFence else {
-            throw ReadmeMistake(line: lines.count, message: "the last block has no end")
+            throw ReadmeMistake(
+                document: document, line: lines.count, message: "the last block has no end")
         }
         return blocks
     }
@@ -84,7 +93,8 @@ extension ReadmeBlock {
         let word = wish.text.prefix { $0 != " " }
         let rest = String(wish.text.dropFirst(word.count).drop { $0 == " " })
         guard !rest.isEmpty else {
-            throw ReadmeMistake(line: wish.line, message: "`\(word)` needs more than its name")
+            throw ReadmeMistake(
+                document: document, line: wish.line, message: "`\(word)` needs more than its name")
         }
         switch word {
         case "skip": skipReason = rest
@@ -92,7 +102,9 @@ extension ReadmeBlock {
         case "expect": expected.append(rest)
         case "serves": served = rest
         case "eventually": awaited.append(rest)
-        default: throw ReadmeMistake(line: wish.line, message: "what is `\(word)`?")
+        default:
+            throw ReadmeMistake(
+                document: document, line: wish.line, message: "what is `\(word)`?")
         }
     }
 }

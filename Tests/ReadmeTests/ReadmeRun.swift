@@ -45,12 +45,15 @@ struct ReadmeRun {
             let result = try await start(block, for: reader)
             let output = result.stdout + result.stderr
             guard result.end == .exited(0) else {
-                throw ReadmeMistake(line: block.line, message: "\(result.end): \(output)")
+                throw ReadmeMistake(
+                    document: block.document, line: block.line, message: "\(result.end): \(output)")
             }
             let missing = (block.expected + block.awaited).first { !output.contains($0) }
             guard let missing else { return }
             guard block.expected.allSatisfy(output.contains), ContinuousClock.now < deadline else {
-                throw ReadmeMistake(line: block.line, message: "no `\(missing)` in: \(output)")
+                throw ReadmeMistake(
+                    document: block.document, line: block.line,
+                    message: "no `\(missing)` in: \(output)")
             }
             try await Task.sleep(for: .milliseconds(50))
         }
@@ -84,10 +87,12 @@ struct ReadmeRun {
             daemon.terminate()
             let end = try await daemon.waitForExit(within: .seconds(30))
             guard end == .exited(0) else {
-                throw ReadmeMistake(line: block.line, message: "SIGTERM: \(end)")
+                throw ReadmeMistake(
+                    document: block.document, line: block.line, message: "SIGTERM: \(end)")
             }
         } catch let error as NotReached {
-            throw ReadmeMistake(line: block.line, message: error.description)
+            throw ReadmeMistake(
+                document: block.document, line: block.line, message: error.description)
         }
     }
 

@@ -7,16 +7,18 @@ import Testing
     private static let top =
         "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 
-    private static let documents: [String] = {
-        let manual = "Sources/carillon/Manual.docc"
-        let pages = (try? FileManager.default.contentsOfDirectory(atPath: "\(top)/\(manual)")) ?? []
-        return ["README.md"]
-            + pages.filter { $0.hasSuffix(".md") }.sorted().map { "\(manual)/\($0)" }
-    }()
+    /// In the order in which they are read: the manual goes on with the jobs of the tour.
+    private static let documents =
+        ["README.md"]
+        + ["Manual", "Schedules", "Chains", "CommandLine", "Operating", "Reliability"].map {
+            "Sources/carillon/Manual.docc/\($0).md"
+        }
 
-    @Test(.timeLimit(.minutes(5)), arguments: documents)
-    func whatADocumentSaysWorks(path: String) async throws {
-        let document = try String(contentsOfFile: "\(Self.top)/\(path)", encoding: .utf8)
+    private static func text(of document: String) throws -> String {
+        try String(contentsOfFile: "\(top)/\(document)", encoding: .utf8)
+    }
+
+    @Test(.timeLimit(.minutes(5))) func whatTheyShowWorks() async throws {
         let mail = try await TestServer("mail", ["plain"])
         var run = ReadmeRun { database in
             let daemon = try DaemonProcess(
@@ -25,35 +27,29 @@ import Testing
             return daemon
         }
         run.replacements = ["'ServerPort', 25,": "'ServerPort', \(mail.port),"]
-        do {
-            let blocks = try ReadmeBlock.all(in: document)
-            try await run.run(blocks)
-            report(blocks, of: path)
-        } catch let mistake as ReadmeMistake {
-            Issue.record("\(path):\(mistake.line): \(mistake.message)")
+        let blocks = try Self.documents.flatMap {
+            try ReadmeBlock.all(in: Self.text(of: $0), of: $0)
         }
-        if document.contains("SendMail") && document.contains("'ServerPort', 25,") {
-            #expect(mail.lines("MAIL").count == 3)
-        }
-    }
-
-    private func report(_ blocks: [ReadmeBlock], of path: String) {
+        try await run.run(blocks)
+        #expect(mail.lines("MAIL").count == 3)
         let skipped = blocks.compactMap { block in
-            block.skipReason.map { "line \(block.line) \($0)" }
+            block.skipReason.map { "\(block.document):\(block.line) \($0)" }
         }
-        print("\(path): \(blocks.count - skipped.count) blocks ran, \(skipped.count) skipped")
+        print("\(blocks.count - skipped.count) blocks ran, \(skipped.count) skipped")
         for reason in skipped { print("    skipped: \(reason)") }
     }
 
-    @Test func theReadmeShowsCommands() throws {
-        let readme = try String(contentsOfFile: "\(Self.top)/README.md", encoding: .utf8)
-        #expect(try ReadmeBlock.all(in: readme).count > 10)
+    @Test func allPagesAreRead() throws {
+        let folder = "Sources/carillon/Manual.docc"
+        let files = try FileManager.default.contentsOfDirectory(atPath: "\(Self.top)/\(folder)")
+        #expect(Set(files.map { "\(folder)/\($0)" }) == Set(Self.documents.dropFirst()))
+        #expect(try ReadmeBlock.all(in: Self.text(of: "README.md")).count > 10)
     }
 
     /// A page that nobody can find, or a link that leads nowhere, is a mistake.
     @Test func linksLeadSomewhere() throws {
         for path in Self.documents {
-            let document = try String(contentsOfFile: "\(Self.top)/\(path)", encoding: .utf8)
+            let document = try Self.text(of: path)
             let folder = path.split(separator: "/").dropLast().joined(separator: "/")
             for match in document.matches(of: /\]\(([^)#:]+)(?:#[^)]*)?\)/) {
                 let target = "\(Self.top)/\(folder)/\(match.output.1)"
