@@ -136,12 +136,10 @@ final class Check {
         _ parameters: [CheckedParameters], of config: CheckedConfig, _ elements: [CheckedElement]
     ) async throws(StartFailure) {
         let isAsked: Bool
-        if !config.isLive {
-            isAsked = true
-        } else if case .manual? = config.rule?.schedule {
+        if config.isLive, case .manual? = config.rule?.schedule {
             isAsked = true
         } else {
-            isAsked = false
+            isAsked = !config.isLive
         }
         for element in elements {
             let place = config.place(of: element.id, element.position, element.name)
@@ -153,6 +151,7 @@ final class Check {
             if element.kind == .sql, !found.contains(where: { $0.severity == .error }) {
                 try await checkValues(rows, of: element, place)
             }
+            try await checkCopies(rows, of: element, config, place)
         }
         let known = Set(elements.map(\.id))
         for stray in parameters where !known.contains(stray.element) {

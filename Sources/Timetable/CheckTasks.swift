@@ -23,6 +23,8 @@ extension Check {
                         Finding(
                             .builtInUnknown, place, BuiltIn.unknown(element.script).message,
                             "correct the script of base task \"\(element.name)\""))
+                } else if element.copy != nil, let database = openDatabase(of: element) {
+                    _ = try await role(of: element, in: database, place)
                 }
             }
             element.isLookedAt = true
@@ -45,9 +47,11 @@ extension Check {
         guard let database = openDatabase(of: element) else { return }
         let role = try await role(of: element, in: database, place)
         var changer = changer
+        var taken: [ScriptPiece] = []
         for piece in element.pieces {
             switch await database.describe(piece.sql, as: role) {
             case .success(let types):
+                taken.append(piece)
                 if element.pieces.count == 1 { element.types = types }
             case .failure(let error):
                 guard database.session.ended == nil else {
@@ -58,6 +62,27 @@ extension Check {
             }
             if piece.mayChangeWhatIsThere {
                 changer = changer ?? "an earlier statement of it"
+            }
+        }
+        if let finding = CheckedElement.judge(unseen: taken, place) { findings.append(finding) }
+    }
+
+    /// The SQL and the program in rows of parameters of a built-in that copies; the first 20.
+    func checkCopies(
+        _ rows: CheckedParameters, of element: CheckedElement, _ config: CheckedConfig,
+        _ place: Finding.Place
+    ) async throws(StartFailure) {
+        guard let copy = element.copy, let database = openDatabase(of: element) else { return }
+        for row in rows.rows.prefix(20) {
+            guard let wish = try? CopyWish(copy, row.parameter) else { continue }  // said already
+            if case .program(let program, _) = wish.end {
+                await checkProgram(program, nil, config, place)
+            }
+            if case .failure(let error) = await database.describe(wish.sql, as: nil) {
+                guard database.session.ended == nil else {
+                    throw StartFailure(error, doing: "task \"\(element.name)\" can't be checked")
+                }
+                findings.append(element.judge(error, place, changer: nil, doubt: database.doubt))
             }
         }
     }

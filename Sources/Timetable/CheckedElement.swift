@@ -40,6 +40,9 @@ struct CheckedElement {
     }
 
     var copy: CopyBuiltIn? { kind == .builtIn ? CopyBuiltIn(rawValue: script) : nil }
+    private var whatHoldsSQL: String {
+        kind == .sql ? "the script of base task \"\(name)\"" : "\"sql\" in its parameters"
+    }
     var usesDatabase: Bool { kind == .sql || copy != nil }
 
     /// Why what comes after it may find other tables, roles or functions than there are now; nil
@@ -80,15 +83,6 @@ struct CheckedElement {
                     .sqlCopy, place, "COPY from or to the client is not possible in an SQL task",
                     "use the built-ins CopyFromFile, CopyToFile, CopyFromProgram, CopyToProgram"))
         }
-        let unseen = pieces.filter { !$0.isAnalysed && !$0.isAllSyntax }.map(\.keyword)
-        if !unseen.isEmpty {
-            let words = unseen.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
-            findings.append(
-                Finding(
-                    .sqlSyntaxOnly, place,
-                    "\(words.joined(separator: ", ")): the server can be asked for its syntax alone",
-                    ""))
-        }
         if script.holdsLogin {
             findings.append(
                 Finding(
@@ -96,6 +90,20 @@ struct CheckedElement {
                     "keep it in a file that the daemon alone can read"))
         }
         return findings
+    }
+
+    /// Of statements that the server took for good by their syntax alone.
+    static func judge(unseen pieces: [ScriptPiece], _ place: Finding.Place) -> Finding? {
+        let words = pieces.reduce(into: [String]()) { words, piece in
+            guard !piece.isAnalysed, !piece.isAllSyntax, !words.contains(piece.keyword) else {
+                return
+            }
+            words.append(piece.keyword)
+        }
+        guard !words.isEmpty else { return nil }
+        return Finding(
+            .sqlSyntaxOnly, place,
+            "of \(words.joined(separator: ", ")) the server checks only the syntax before it runs")
     }
 
     /// What the server's refusal of a statement means. Pure.
@@ -111,7 +119,7 @@ struct CheckedElement {
             return Finding(.sqlUnjudged, place, "the server did not tell: \(said)", "check again")
         }
         if state == "42601" {
-            return Finding(.sqlSyntax, place, said, "correct the script of base task \"\(name)\"")
+            return Finding(.sqlSyntax, place, said, "correct \(whatHoldsSQL)")
         }
         if state == "42P18" {
             return Finding(.sqlWrong, place, said, "say the type of each parameter: $1::text")
@@ -125,8 +133,7 @@ struct CheckedElement {
                 return Finding(.sqlUnjudged, place, "can't be judged, since \(doubt): \(said)")
             }
         }
-        return Finding(
-            .sqlWrong, place, said, "correct the script of base task \"\(name)\", or make that")
+        return Finding(.sqlWrong, place, said, "correct \(whatHoldsSQL), or make what it names")
     }
 }
 

@@ -108,7 +108,7 @@ extension CheckedParameters {
         return [
             Finding(
                 .parametersNumber, place,
-                told(first.number, wrong.count, "it has \(count) values, the SQL \(wanted) places"),
+                told(first.number, wrong.count, "values: \(count), places in the SQL: \(wanted)"),
                 "give as many values as there are places $1, $2 …")
         ]
     }

@@ -111,7 +111,7 @@ extension ScriptPiece {
         switch keyword {
         case "INSERT", "UPDATE", "DELETE", "MERGE", "VALUES", "TABLE", "TRUNCATE", "VACUUM",
             "ANALYZE", "COPY", "LOCK", "NOTIFY", "BEGIN", "START", "COMMIT", "END", "REINDEX",
-            "CHECKPOINT", "SAVEPOINT", "RELEASE":
+            "CHECKPOINT", "SAVEPOINT", "RELEASE", "EXPLAIN", "DECLARE", "SHOW":
             false
         case "SELECT", "WITH": words.contains("INTO") || hasParenthesis
         default: true

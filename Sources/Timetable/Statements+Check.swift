@@ -8,7 +8,10 @@ extension Statements {
         """
         SELECT set_config('default_transaction_read_only', 'on', false),
             set_config('statement_timeout', '20s', false), set_config('lock_timeout', '1s', false),
-            set_config('idle_in_transaction_session_timeout', '30s', false)
+            set_config('idle_in_transaction_session_timeout', '30s', false),
+            -- What a parameter holds may be a secret, and the server logs the failure to read it.
+            (SELECT set_config(name, '0', false) FROM pg_settings
+                WHERE name = 'log_parameter_max_length_on_error')
         """)
 
     static let checkedVersion = Statement(nil, "SELECT max(version) FROM timetable.schema_version")
