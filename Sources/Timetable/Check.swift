@@ -20,11 +20,18 @@ extension Reports {
         defer { check.close() }
         if config == nil {
             check.findings = installation.judge()
-            check.findings += try await refusedConfigs()
         } else if installation.serving.isEmpty {
             check.findings = installation.judge().filter { $0.code == .noDaemon }
         }
         try await check.configs(only: config)
+        if config == nil {
+            // Where we found no reason ourselves.
+            let known = Set(
+                check.findings.filter { $0.code.concernsSchedule }.compactMap(\.place.config))
+            check.findings += try await refusedConfigs().filter { finding in
+                finding.place.config.map { !known.contains($0) } ?? true
+            }
+        }
         return check.inOrder
     }
 }

@@ -53,17 +53,20 @@ extension Reports {
     func refusedConfigs() async throws(StartFailure) -> [Finding] {
         let rows = try await ask(Statements.refusedConfigs, [], "the log can't be read")
         return (0..<rows.count).map { row in
-            let said = rows.text(row, 2) ?? ""
+            let (id, name) = (rows.integer(row, 0) ?? 0, rows.text(row, 1) ?? "")
+            var said = rows.text(row, 2) ?? ""
+            for part in ["config \(id) (\(name)): ", " config=\(id)"] {
+                said = said.replacing(part, with: "")
+            }
             return Finding(
-                .configRefused,
-                Finding.Place(rows.text(row, 1) ?? "", config: rows.integer(row, 0)),
-                "worker \"\(rows.text(row, 3) ?? "")\" can't schedule it: \(said.firstLine)",
-                "correct it; the daemon looks again at once")
+                .configRefused, Finding.Place(name, config: id),
+                "worker \"\(rows.text(row, 3) ?? "")\" said that \(said.firstLine)",
+                "correct that on the daemon's host, then SIGHUP, or systemctl reload carillon")
         }
     }
 
-    /// Whether each daemon hears: a notification lets it beat at once, and its beat notifies its own
-    /// channel, where we listen too. Waits for all, 6 s at most; a beat takes up to 5 s.
+    /// Whether each daemon hears: a notification lets it beat at once, and its beat notifies its
+    /// own channel, where we listen too. Waits for all, 6 s at most; a beat takes up to 5 s.
     func askForSigns(of found: inout CheckedInstallation) async throws(StartFailure) {
         let channels = Dictionary(
             found.serving.map { (Daemon.channel(of: $0.name), $0.name) },

@@ -5,7 +5,7 @@ internal import Reactor
 @LoopActor
 final class CheckSession {
     let session: Connection
-    /// A missing table may be there for the daemon, which looks for it elsewhere; why, as a sentence.
+    /// Why a table that we do not find may be there for the daemon; as a sentence.
     let doubt: String?
     private var typeNames: [UInt32: String] = [:]
     private static let deadline: Duration = .seconds(30)

@@ -80,7 +80,7 @@ struct CheckedElement {
         if pieces.contains(where: \.copiesWithClient) {
             findings.append(
                 Finding(
-                    .sqlCopy, place, "COPY from or to the client is not possible in an SQL task",
+                    .sqlCopy, place, "an SQL task can't COPY from or to the client",
                     "use the built-ins CopyFromFile, CopyToFile, CopyFromProgram, CopyToProgram"))
         }
         if script.holdsLogin {

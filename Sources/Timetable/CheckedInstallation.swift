@@ -208,8 +208,8 @@ extension CheckedInstallation {
         return [
             Finding(
                 .connectionsFew, place,
-                "\(max(0, free)) connections are left of \(bound); \(serving.count) daemons may open "
-                    + "\(wanted) more, if --sql-connections is 16 as by default",
+                "\(max(0, free)) connections are left of \(bound); \(serving.count) daemons may "
+                    + "open \(wanted) more, if --sql-connections is 16 as by default",
                 "raise max_connections, or lower --sql-connections")
         ]
     }
@@ -229,7 +229,7 @@ extension CheckedInstallation {
                 Finding(
                     .requestsWaiting, Finding.Place("requests"),
                     "\(waitingRequests) requests wait to be taken, the first for \(age) s",
-                    "SELECT timetable.why_not_running(config) tells why"))
+                    "timetable.why_not_running(config) tells why"))
         }
         let hasServedLong = serving.contains { worker in
             worker.since.map { now.microseconds(since: $0) > Self.oldestPruning } ?? false
@@ -242,7 +242,7 @@ extension CheckedInstallation {
                     .retentionLagging, Finding.Place("timetable.\(entry.table)"),
                     age.map { "it was last pruned \($0 / 3600 / Self.second) h ago" }
                         ?? "it was never pruned",
-                    "CALL timetable.prune() does it now; carillon log --level error tells why not"))
+                    "see carillon log --level error; to do it now, CALL timetable.prune()"))
         }
         if losses > 0, let lastLoss {
             findings.append(

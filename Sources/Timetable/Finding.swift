@@ -123,6 +123,9 @@ public enum FindingCode: String, Sendable, CaseIterable {
 }
 
 extension FindingCode {
+    /// Tells why a daemon can't schedule a config.
+    var concernsSchedule: Bool { [.scheduleSyntax, .zoneUnknown, .zoneMissingHere].contains(self) }
+
     /// How bad it is, unless something speaks for more or less.
     public var severity: Finding.Severity {
         switch self {

@@ -93,7 +93,7 @@ extension ScriptPiece {
 
     var keyword: String { words.first ?? "" }
 
-    /// Whether the server looks for the tables, columns and functions in it, not at its syntax alone.
+    /// Whether the server looks for what it names, not at its syntax alone.
     var isAnalysed: Bool { Self.analysed.contains(keyword) || words.isEmpty }
 
     /// Whether its syntax is all there is to look at.

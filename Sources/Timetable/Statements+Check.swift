@@ -1,6 +1,7 @@
 internal import Postgres
 
-/// What `carillon check` asks. Sent once a session, so unprepared. Times in microseconds since 1970.
+/// What `carillon check` asks. Sent once a session, so unprepared. Times in microseconds since
+/// 1970.
 extension Statements {
     /// From here on nothing can be written, and nobody is kept waiting for long.
     static let onlyLook = Statement(
@@ -51,8 +52,8 @@ extension Statements {
         """)
 
     /// A worker a row. Columns: name, state, last sign, since when, who declared it dead, version,
-    /// host; its sessions; their role, whether that is a superuser, its own bound of connections and
-    /// how many it has; whether names of tables mean to it what they mean to us.
+    /// host; its sessions; their role, whether that is a superuser, its own bound of connections
+    /// and how many it has; whether names of tables mean to it what they mean to us.
     static let checkedWorkers = Statement(
         nil,
         """
@@ -132,7 +133,8 @@ extension Statements {
     /// exclusive, max_instances, whether the server knows its zone, excluded ids that do not exist,
     /// whether it excludes itself, the config of on_failure where that can't run, how many of the
     /// last 20 runs failed since the last that was done, the last error, how many of them were
-    /// SKIPPED, and the last reason for that. Those past the id $1, or that with the id $3; $2 at most.
+    /// SKIPPED, and the last reason for that. Those past the id $1, or that with the id $3; $2 at
+    /// most.
     static let checkedConfigs = Statement(
         nil,
         configFields + """
@@ -171,9 +173,9 @@ extension Statements {
             """)
 
     /// The elements of the chains $1, in order. Columns: head, place from 1, id, task, its name,
-    /// kind, script, run_uid, connection, connect string ('' where there is none of that id), whether
-    /// autonomous; of run_uid as a role: whether it exists, all of the roles $2 may become it by the
-    /// right $3, and we may.
+    /// kind, script, run_uid, connection, connect string ('' where there is none of that id),
+    /// whether autonomous; of run_uid as a role: whether it exists, all of the roles $2 may become
+    /// it by the right $3, and we may.
     static let checkedElements = Statement(
         nil,
         """
@@ -233,8 +235,8 @@ extension Statements {
         SELECT r.oid IS NOT NULL, r.oid IS NOT NULL AND pg_has_role(r.oid, $2)
         FROM (SELECT $1::text AS name) AS w LEFT JOIN pg_roles r ON r.rolname = w.name
         """)
-    /// The types with the OIDs $1, as they are written; text for those that are not the server's own:
-    /// how these read values may be anybody's code.
+    /// The types with the OIDs $1, as they are written; text for those that are not the server's
+    /// own: how these read values may be anybody's code.
     static let typeNames = Statement(
         nil,
         """

@@ -98,7 +98,8 @@ import Testing
             "limits", ["limits-moot", "excluded-missing"], job: "'@daily', 'SELECT 1'",
             then: change(
                 "limits",
-                "exclusive_execution = true, max_instances = 3, excluded_execution_configs = '{99999}'"
+                "exclusive_execution = true, max_instances = 3, "
+                    + "excluded_execution_configs = '{9999}'"
             )),
         Case(
             "failing", ["failing"], job: "'@daily', 'SELECT 1'",
@@ -160,7 +161,8 @@ import Testing
         Case(
             "role", ["role-unknown"], job: "'@daily', 'SELECT 1'",
             then: element("role", "run_uid = 'no such role'")),
-        Case("program", ["program-missing"], job: "'@daily', program := '/nowhere/x'"),
+        Case(
+            "program", ["program-missing"], job: "'@daily', program := '/usr/bin/no-such-program'"),
         Case("no file to run", ["program-missing"], job: "'@daily', program := '/etc/passwd'"),
         Case(
             "user", ["program-user"], job: "'@daily', program := '/bin/true'",
@@ -177,7 +179,7 @@ import Testing
             "{\"fileurls\": [\"gopher://x/\"], \"destpath\": \"/tmp\"}"),
         Case(
             "copy program", ["program-missing", "sql-syntax"], builtIn: "CopyFromProgram",
-            "{\"sql\": \"COPYY report FROM STDIN\", \"cmd\": \"/nowhere/y\"}"),
+            "{\"sql\": \"COPYY report FROM STDIN\", \"cmd\": \"/usr/bin/no-such-program\"}"),
         Case(
             "away", ["connection-unreachable"], job: "'@daily', 'SELECT * FROM x'",
             then: """
@@ -190,7 +192,8 @@ import Testing
                 + element("odd", "database_connection = 2")),
     ]
 
-    /// What is the cluster's that the tests share: it need not survive a crash, and has other guests.
+    /// What is the cluster's that the tests share: it need not survive a crash, and has other
+    /// guests.
     private static let ofTheCluster: Set<String> = [
         "setting-unsafe", "clock-skew", "connections-few", "notify-queue",
     ]
@@ -198,6 +201,14 @@ import Testing
     private func filled(_ served: Served) async throws {
         try await served.psql("CREATE TABLE report (day date, runs bigint)")
         for made in Self.cases { try await served.psql(made.sql) }
+        // No trigger told of what was forced; from here on the daemon is quiet.
+        try await served.psql("NOTIFY timetable_config, 'chain_execution_config UPDATE all'")
+        try await served.waitFor(
+            "2",
+            """
+            SELECT count(DISTINCT substring(message FROM 'config ([0-9]+)')) FROM timetable.log
+            WHERE log_level = 'ERROR'
+            """)
     }
 
     /// All rows of all tables, but for the signs of life of daemons; and where sequences are.
@@ -237,7 +248,7 @@ import Testing
         #expect(
             own == [
                 "warning daemon-superuser worker worker001", "note program-unjudged programs",
-                "warning secret-plain database_connection 1",
+                "warning secret-plain database_connection 1", "note log-errors timetable.log",
             ])
         // Asked by request alone, so that whoever asks may give them.
         let asked = found.first { ($0["where"] as? String)?.hasPrefix("none yet / ") == true }
@@ -312,6 +323,53 @@ import Testing
         let newer = try await carillon(empty, "check")
         #expect(newer.code == 20 && newer.lines.count == 2, "\(newer)")
         #expect(newer.out.contains("schema-version"))
+    }
+
+    /// What is not on this host may be on the daemon's.
+    @Test func aDaemonOnAnotherHost() async throws {
+        let served = try await Served.fresh("check")
+        try await served.psql(
+            """
+            SELECT timetable.add_job('away', '@daily', program := '/usr/bin/no-such-program');
+            UPDATE timetable.worker SET host = 'elsewhere';
+            """)
+        let said = try await carillon(served.database, "check", "away", "--json")
+        #expect(said.code == 0)
+        let first = try #require(try said.objects().first)
+        #expect(first["code"] as? String == "program-unjudged", "\(said)")
+        #expect((first["message"] as? String)?.contains("daemons of others may run it") == true)
+    }
+
+    /// One whose zone files are others.
+    @Test func whatADaemonRefused() async throws {
+        let folder = try makeTemporaryFolder("check-zones")
+        let served = try await Served.on(
+            PrivateCluster.database("check"), environment: ["TZDIR": folder])
+        try await served.psql(
+            "SELECT timetable.add_job('tokyo', '@daily', 'SELECT 1', time_zone := 'Asia/Tokyo')")
+        try await served.waitFor(
+            "1", "SELECT count(*) FROM timetable.log WHERE log_level = 'ERROR'")
+        let said = try await carillon(served.database, "check", "--json").objects()
+        let refused = try #require(said.first { $0["code"] as? String == "config-refused" })
+        #expect(refused["where"] as? String == "tokyo")
+        #expect(
+            refused["message"] as? String == """
+                worker "worker001" said that this host has no time zone 'Asia/Tokyo'; \
+                install the package tzdata
+                """)
+    }
+
+    @Test func aClockThatIsAhead() async throws {
+        let served = try await Served.fresh("check")
+        let clock = try FakeClock()
+        try clock.step(bySeconds: 2.5)
+        let said = try await carillon(
+            served.database, "check", "--json", environment: clock.environment)
+        let skew = try #require(
+            try said.objects().first { $0["code"] as? String == "clock-skew" })
+        #expect(skew["severity"] as? String == "note")
+        let message = try #require(skew["message"] as? String)
+        #expect(message.contains(#/this host is 2\.[45]\d\d s ahead of the server/#), "\(message)")
     }
 
     /// The daemon's role is no superuser, and not the one that checks.
