@@ -8,6 +8,17 @@ extension Reports {
     /// Looks for what can't work, in one config or, without a name, in all and around them. Runs
     /// nothing and writes nothing; the worst comes first.
     public func check(_ name: String?) async throws -> [Finding] {
+        do {
+            return try await findings(name)
+        } catch let failure as StartFailure where failure.reason == .noPrivilege {
+            throw StartFailure(
+                .noPrivilege,
+                failure.message + "; check as the role of a daemon, the owner of the schema, or "
+                    + "timetable_admin")
+        }
+    }
+
+    private func findings(_ name: String?) async throws -> [Finding] {
         _ = try await ask(Statements.onlyLook, [], "the session can't be made read only")
         if let finding = try await checkVersion() { return [finding] }
         let config = if let name { try await self.config(named: name).id } else { Int64?.none }

@@ -58,7 +58,8 @@ extension Check {
                     throw StartFailure(error, doing: "task \"\(element.name)\" can't be checked")
                 }
                 let finding = element.judge(error, place, changer: changer, doubt: database.doubt)
-                if !findings.contains(finding) { findings.append(finding) }
+                // The same of two statements of one script.
+                if !findings.suffix(20).contains(finding) { findings.append(finding) }
             }
             if piece.mayChangeWhatIsThere {
                 changer = changer ?? "an earlier statement of it"

@@ -340,6 +340,59 @@ import Testing
         #expect((first["message"] as? String)?.contains("daemons of others may run it") == true)
     }
 
+    @Test func whatIsAroundTheConfigs() async throws {
+        let served = try await Served.fresh("check")
+        try await served.psql(
+            """
+            SET session_replication_role = replica;
+            INSERT INTO timetable.run_status (execution_status, client_name)
+            VALUES ('STARTED', 'gone');
+            SELECT timetable.add_job('bound', '@manual', 'SELECT 1');
+            UPDATE timetable.chain_execution_config SET client_name = 'gone';
+            INSERT INTO timetable.run_request (chain_execution_config, requested_at)
+            SELECT chain_execution_config, now() - interval '100 seconds'
+            FROM timetable.chain_execution_config;
+            INSERT INTO timetable.log (pid, log_level, message)
+            VALUES (1, 'ERROR', '5 lines of timetable.log are lost');
+            UPDATE timetable.retention SET pruned_at = now() - interval '5 hours';
+            UPDATE timetable.worker SET started_at = now() - interval '1 day';
+            INSERT INTO timetable.worker
+                (client_name, host, pid, version, seen_at, stopped_at, stopped_by)
+            VALUES ('gone', 'h', 1, '0', now(), now(), 'worker001');
+            """)
+        let said = try await carillon(served.database, "check", "--json")
+        var messages: [String: String] = [:]
+        for object in try said.objects() {
+            messages["\(object["code"] ?? "") \(object["where"] ?? "")"] =
+                object["message"] as? String
+        }
+        #expect(
+            messages["runs-orphaned runs"] == "1 runs are STARTED on workers that serve no more")
+        let waiting = try #require(messages["requests-waiting requests"])
+        #expect(
+            waiting.contains(#/^1 requests wait to be taken, the first for 1\d\d s$/#), "\(waiting)"
+        )
+        #expect(messages["log-lost timetable.log"]?.contains("5 lines of timetable.log") == true)
+        #expect(messages["log-errors timetable.log"] == "daemons logged 1 errors within a day")
+        for table in ["log", "execution_log", "run_status"] {
+            #expect(
+                messages["retention-lagging timetable.\(table)"] == "it was last pruned 5 h ago")
+        }
+        #expect(messages["daemon-dead worker gone"]?.contains("\"worker001\" found it") == true)
+        #expect(messages["worker-absent bound"] != nil)
+    }
+
+    @Test func whoMayCheck() async throws {
+        let served = try await Served.fresh("check")
+        let role = "anybody_of_\(served.database.name)"
+        try await served.psql(
+            #"CREATE ROLE "\#(role)" LOGIN; GRANT USAGE ON SCHEMA timetable TO "\#(role)";"#
+                + #"GRANT SELECT ON timetable.schema_version TO "\#(role)""#)
+        let said = try await carillon(served.database, "check", "--user", role)
+        #expect(said.code == 5 && said.out == "")
+        #expect(said.err.contains("check as the role of a daemon"), "\(said)")
+    }
+
     /// One whose zone files are others.
     @Test func whatADaemonRefused() async throws {
         let folder = try makeTemporaryFolder("check-zones")
