@@ -47,8 +47,6 @@ let deque = Target.Dependency.product(name: "DequeModule", package: "swift-colle
 let arguments = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
 
-let yams = Target.Dependency.product(name: "Yams", package: "Yams")
-
 let package = Package(
     name: "carillon",
     products: [
@@ -59,7 +57,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
         // C edges: constants and calls that Swift's Glibc module does not carry.
@@ -69,13 +66,16 @@ let package = Package(
             name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(
             name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .systemLibrary(
+            name: "CYaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
         // Pure rooms.
         .target(name: "Timing", swiftSettings: settings),
         .target(name: "Scheduling", dependencies: ["Timing"], swiftSettings: settings),
         .target(name: "Jobs", dependencies: ["Scheduling", "Timing"], swiftSettings: settings),
         .target(
-            name: "JobFiles", dependencies: ["Jobs", "Scheduling", yams], swiftSettings: settings),
+            name: "JobFiles", dependencies: ["Jobs", "Scheduling", "CYaml"],
+            swiftSettings: settings),
 
         // Edges.
         .target(

@@ -1,18 +1,16 @@
 public import Jobs
 internal import Scheduling
-internal import Yams
 
 extension JobFile {
     /// The jobs that a file says. What it does not know is a mistake, never passed over.
     public static func read(_ yaml: String) throws(Mistake) -> JobSet {
-        let root: Node?
-        do {
-            root = try Yams.compose(yaml: yaml)
-        } catch {
-            throw mistake(error)
-        }
-        guard let root else {
-            throw Mistake(line: 1, column: 1, text: "the file is empty: \(shape)")
+        try read(Array(yaml.utf8))
+    }
+
+    /// The same, of text in UTF-8 that nobody has looked at yet.
+    public static func read(_ yaml: [UInt8]) throws(Mistake) -> JobSet {
+        guard let root = try Composer.root(of: yaml) else {
+            throw Mistake(.start, "the file is empty: \(shape)")
         }
         let top = try Fields(root, "the file", ["carillon", "tasks", "chains"])
         guard let version = top["carillon"] else { throw at(root, shape) }
@@ -31,40 +29,20 @@ extension JobFile {
 
     private static let shape = "it has to begin with \"carillon: \(form)\", then tasks and chains"
 
-    private static func mistake(_ error: any Error) -> Mistake {
-        guard let error = error as? YamlError else {
-            return Mistake(line: 1, column: 1, text: "\(error)")
-        }
-        switch error {
-        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
-            .composer(_, let problem, let mark, _):
-            return Mistake(line: mark.line, column: mark.column, text: problem)
-        case .duplicatedKeysInMapping(let keys, let context):
-            return Mistake(
-                line: context.mark.line, column: context.mark.column,
-                text: "\(keys.joined(separator: ", ")): a key that is there twice")
-        case .reader(let problem, let offset, _, _):
-            return Mistake(
-                line: 1, column: (offset ?? 0) + 1,
-                text: "\(problem) at byte \(offset ?? 0)")
-        default: return Mistake(line: 1, column: 1, text: "it is no YAML: \(error)")
-        }
-    }
-
     fileprivate static func at(_ node: Node, _ text: String) -> Mistake {
-        Mistake(line: node.mark?.line ?? 1, column: node.mark?.column ?? 1, text: text)
+        Mistake(node.place, text)
     }
 
     fileprivate static func list(
         _ node: Node, _ expected: String
     ) throws(Mistake) -> [Node] {
         guard let sequence = node.sequence else { throw at(node, expected) }
-        return Array(sequence)
+        return sequence
     }
 
     fileprivate static func scalar(_ node: Node, _ what: String) throws(Mistake) -> String {
         guard let scalar = node.scalar else { throw at(node, "\(what) has to be a single value") }
-        return scalar.string
+        return scalar
     }
 }
 
@@ -84,11 +62,13 @@ private struct Fields {
         }
     }
 
-    static func pairs(_ node: Node, _ what: String) throws(JobFile.Mistake) -> [(Node, Node)] {
+    static func pairs(_ node: Node, _ what: String) throws(JobFile.Mistake) -> [(
+        key: Node, value: Node
+    )] {
         guard let mapping = node.mapping else {
             throw JobFile.at(node, "\(what) has to be a mapping, lines of \"key: value\"")
         }
-        return mapping.map { ($0.key, $0.value) }
+        return mapping
     }
 
     subscript(key: String) -> Node? { values[key] }
@@ -138,7 +118,7 @@ private struct Reader {
     }
 
     private static func element(_ node: Node) throws(JobFile.Mistake) -> JobSet.Element {
-        if let name = node.scalar?.string { return JobSet.Element(name) }
+        if let name = node.scalar { return JobSet.Element(name) }
         let fields = try Fields(
             node, "an element",
             [
@@ -214,7 +194,7 @@ private struct Reader {
 
     private static func check(_ node: Node) throws(JobFile.Mistake) {
         do throws(ScheduleSyntaxError) {
-            _ = try Schedule(parsing: node.scalar?.string ?? "", hashSeed: 0)
+            _ = try Schedule(parsing: node.scalar ?? "", hashSeed: 0)
         } catch {
             throw JobFile.at(node, "schedule: \(error.message)")
         }
@@ -263,15 +243,14 @@ private struct Reader {
             }
             return .object(members)
         }
-        guard let scalar = node.scalar else {
-            throw JobFile.at(node, "an alias is not allowed here")
+        guard case .scalar(let text, isPlain: true) = node.content else {
+            return .text(node.scalar ?? "")
         }
-        guard scalar.style == .plain || scalar.style == .any else { return .text(scalar.string) }
-        switch scalar.string {
+        switch text {
         case "", "~", "null": return .null
         case "true": return .boolean(true)
         case "false": return .boolean(false)
-        default: return isNumber(scalar.string) ? .number(scalar.string) : .text(scalar.string)
+        default: return isNumber(text) ? .number(text) : .text(text)
         }
     }
 

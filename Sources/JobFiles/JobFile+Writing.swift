@@ -1,163 +1,130 @@
 public import Jobs
-internal import Yams
 
 extension JobFile {
     /// The file, the same for the same jobs: what has its default is left out.
-    ///
-    /// Throws when the emitter can't write a text: it has characters that YAML does not.
-    public static func text(_ jobs: JobSet) throws -> String {
-        var pairs: [(Node, Node)] = [(plain("carillon"), plain(form))]
+    public static func text(_ jobs: JobSet) -> String {
+        var pairs: [(key: String, value: Block)] = [("carillon", .line(form))]
         if !jobs.tasks.isEmpty {
             pairs.append(
                 (
-                    plain("tasks"),
-                    mapping(
+                    "tasks",
+                    .mapping(
                         jobs.tasks.sorted { $0.key < $1.key }.map { name, task in
                             let kind = kinds.first { $0.kind == task.kind }?.key ?? "sql"
-                            return (
-                                key(name, isName: true), mapping([(plain(kind), text(task.script))])
-                            )
+                            return (Scalar.text(name), .mapping([(kind, text(task.script))]))
                         })
                 ))
         }
-        pairs.append((plain("chains"), sequence(jobs.chains.map(node))))
-        let yaml = try Yams.serialize(
-            node: mapping(pairs), indent: 2, width: -1, allowUnicode: true)
+        pairs.append(("chains", sequence(jobs.chains.map(block))))
         return "# Jobs of Carillon. \"carillon apply\" brings a database to what this file says.\n"
-            + yaml
+            + Block.mapping(pairs).document
     }
 
-    private static func node(_ chain: JobSet.Chain) -> Node {
+    private static func block(_ chain: JobSet.Chain) -> Block {
         let keys = keys(chain.elements)
-        return mapping([
-            (plain("elements"), sequence(chain.elements.map(node))),
-            (
-                plain("configs"),
-                mapping(chain.configs.map { (key($0.name, isName: true), node($0, keys)) })
-            ),
+        return .mapping([
+            ("elements", sequence(chain.elements.map(block))),
+            ("configs", mapping(chain.configs.map { (Scalar.text($0.name), block($0, keys)) })),
         ])
     }
 
-    private static func node(_ element: JobSet.Element) -> Node {
-        var pairs = [(plain("task"), text(element.task))]
+    private static func block(_ element: JobSet.Element) -> Block {
+        var pairs = [(key: "task", value: text(element.task))]
         func add(_ key: String, _ value: String?) {
-            if let value { pairs.append((plain(key), text(value))) }
+            if let value { pairs.append((key, text(value))) }
         }
         add("run_uid", element.runUID)
         add("database_connection", element.connection?.text)
-        if element.ignoreError { pairs.append((plain("ignore_error"), plain("true"))) }
-        if element.autonomous { pairs.append((plain("autonomous"), plain("true"))) }
+        if element.ignoreError { pairs.append(("ignore_error", .line("true"))) }
+        if element.autonomous { pairs.append(("autonomous", .line("true"))) }
         add("timeout", element.timeout?.description)
-        return pairs.count == 1 ? text(element.task) : mapping(pairs)
+        return pairs.count == 1 ? text(element.task) : .mapping(pairs)
     }
 
-    private static func node(_ config: JobSet.Config, _ keys: [String]) -> Node {
-        var pairs: [(Node, Node)] = []
+    private static func block(_ config: JobSet.Config, _ keys: [String]) -> Block {
+        var pairs: [(key: String, value: Block)] = []
         for column in ConfigColumn.all {
             if column.name == "live" {
                 // Who writes a job into a file means it to run.
-                if config.columns["live"] != "true" {
-                    pairs.append((plain("live"), plain("false")))
-                }
+                if config.columns["live"] != "true" { pairs.append(("live", .line("false"))) }
             } else if let value = config.columns[column.name] {
-                let node = column.kind == .text ? text(value) : plain(value)
-                pairs.append((plain(column.name), node))
+                pairs.append(
+                    (
+                        column.name,
+                        column.kind == .text ? text(value) : .line(Scalar.bare(value))
+                    ))
             }
         }
         if !config.excluded.isEmpty {
-            pairs.append(
-                (plain("excluded"), sequence(config.excluded.sorted().map { text($0) })))
+            pairs.append(("excluded", .sequence(config.excluded.sorted().map(text))))
         }
-        if let name = config.onFailure { pairs.append((plain("on_failure"), text(name))) }
+        if let name = config.onFailure { pairs.append(("on_failure", text(name))) }
         let parameters = config.parameters.filter { !$0.value.isEmpty && $0.key < keys.count }
         if !parameters.isEmpty {
             pairs.append(
                 (
-                    plain("parameters"),
-                    mapping(
+                    "parameters",
+                    .mapping(
                         parameters.sorted { $0.key < $1.key }.map { position, rows in
-                            (key(keys[position]), sequence(rows.map { value($0) }))
+                            (key(keys[position]), .sequence(rows.map(value)))
                         })
                 ))
         }
         return mapping(pairs)
     }
 
-    // MARK: Nodes
+    // MARK: Blocks
 
-    private static func plain(_ text: String) -> Node {
-        .scalar(Node.Scalar(text, Tag(.implicit), .plain))
+    /// Of an element: its number, or a name.
+    private static func key(_ text: String) -> String {
+        Int(text) == nil ? Scalar.text(text) : Scalar.bare(text)
     }
 
-    /// A key; numbers are those of elements, unless it is a name.
-    private static func key(_ text: String, isName: Bool = false) -> Node {
-        if text.unicodeScalars.contains("\n") {
-            return .scalar(Node.Scalar(text, Tag(.implicit), .doubleQuoted))
-        }
-        return Int(text) == nil || isName ? self.text(text) : plain(text)
+    private static func mapping(_ pairs: [(key: String, value: Block)]) -> Block {
+        pairs.isEmpty ? .line("{}") : .mapping(pairs)
     }
 
-    private static func mapping(_ pairs: [(Node, Node)]) -> Node {
-        .mapping(Node.Mapping(pairs, Tag(.implicit), pairs.isEmpty ? .flow : .block))
+    private static func sequence(_ values: [Block]) -> Block {
+        values.isEmpty ? .line("[]") : .sequence(values)
     }
 
-    private static func sequence(_ nodes: [Node], isFlow: Bool = false) -> Node {
-        .sequence(
-            Node.Sequence(nodes, Tag(.implicit), isFlow || nodes.isEmpty ? .flow : .block))
-    }
-
-    /// A text: plain where nobody takes it for something else, several lines as they are.
-    private static func text(_ text: String) -> Node {
-        let style: Node.Scalar.Style
-        if text.unicodeScalars.contains("\n") {
-            style = .literal
-        } else if isUnmistakable(text) {
-            style = .plain
-        } else {
-            style = .doubleQuoted
-        }
-        return .scalar(Node.Scalar(text, Tag(.implicit), style))
-    }
-
-    private static let words: Set<String> = [
-        "true", "false", "null", "yes", "no", "on", "off", "y", "n",
-    ]
-
-    /// Whether every reader of YAML takes it for a text, when it may stand without quotes at all.
-    private static func isUnmistakable(_ text: String) -> Bool {
-        guard let first = text.first, !words.contains(text.lowercased()) else { return false }
-        // A schedule is no number, for all its digits.
-        return first.isLetter || first == "/" || first == "_"
-            || first.isNumber && text.contains(" ")
+    private static func text(_ text: String) -> Block {
+        Scalar.isLiteral(text) ? .literal(text) : .line(Scalar.text(text))
     }
 
     /// JSON is YAML: in a line, but where a text has several lines.
-    private static func value(_ value: JSON) -> Node {
-        let isFlow = !hasLines(value)
+    private static func value(_ value: JSON) -> Block {
+        guard hasLines(value) else { return .line(flow(value)) }
         switch value {
-        case .null: return plain("null")
-        case .boolean, .number: return plain(value.scalar ?? "null")
-        case .text(let text):
-            return text.unicodeScalars.contains("\n")
-                ? .scalar(Node.Scalar(text, Tag(.implicit), .literal))
-                : .scalar(Node.Scalar(text, Tag(.implicit), .doubleQuoted))
-        case .array(let values):
-            return sequence(values.map { self.value($0) }, isFlow: isFlow)
+        case .text(let text): return .literal(text)
+        case .array(let values): return .sequence(values.map { self.value($0) })
         case .object(let members):
-            return .mapping(
-                Node.Mapping(
-                    members.map {
-                        (
-                            .scalar(Node.Scalar($0.key, Tag(.implicit), .doubleQuoted)),
-                            self.value($0.value)
-                        )
-                    }, Tag(.implicit), isFlow ? .flow : .block))
+            return .mapping(members.map { (Scalar.quoted($0.key), self.value($0.value)) })
+        case .null, .boolean, .number: return .line(flow(value))
         }
+    }
+
+    private static func flow(_ value: JSON) -> String {
+        switch value {
+        case .null: "null"
+        case .boolean(let flag): flag ? "true" : "false"
+        case .number(let digits): Scalar.bare(digits)
+        case .text(let text): Scalar.quoted(text)
+        case .array(let values): "[" + values.map(flow).joined(separator: ", ") + "]"
+        case .object(let members):
+            "{" + members.map(flow).joined(separator: ", ") + "}"
+        }
+    }
+
+    private static func flow(_ member: JSON.Member) -> String {
+        let key = Scalar.quoted(member.key)
+        let mark = Scalar.isShort(key) ? "" : "? "
+        return "\(mark)\(key): \(flow(member.value))"
     }
 
     private static func hasLines(_ value: JSON) -> Bool {
         switch value {
-        case .text(let text): text.unicodeScalars.contains("\n")
+        case .text(let text): Scalar.isLiteral(text)
         case .array(let values): values.contains(where: hasLines)
         case .object(let members): members.contains { hasLines($0.value) }
         case .null, .boolean, .number: false

@@ -9,6 +9,10 @@ public enum JobFile {
         public let column: Int
         public let text: String
 
+        init(_ place: Place, _ text: String) {
+            (line, column, self.text) = (place.line, place.column, text)
+        }
+
         public var description: String { "line \(line), column \(column): \(text)" }
     }
 

@@ -26,7 +26,7 @@ struct Export: ParsableCommand {
         let (parameters, pattern) = (connection.parameters, Pattern(name))
         try JobSetCommand.run {
             let (jobs, left) = try await JobBringing.export(pattern, connection: parameters)
-            let text = try JobFile.text(jobs)
+            let text = JobFile.text(jobs)
             print(Screen.output.block(text), terminator: "")
             if text.contains(ConnectString.placeholder) {
                 complain("*** stands for passwords: apply keeps those that the database has")
@@ -85,10 +85,10 @@ struct Apply: ParsableCommand {
         let parameters = connection.parameters
         let prune = prunes ? Pattern(name ?? "*") : nil
         try JobSetCommand.run {
-            let text = try JobSetCommand.text(of: file)
+            let yaml = try JobSetCommand.bytes(of: file)
             let jobs: JobSet
             do throws(JobFile.Mistake) {
-                jobs = try JobFile.read(text)
+                jobs = try JobFile.read(yaml)
             } catch {
                 throw JobSetCommand.BadFile(message: Plain.line("\(file), \(error)"))
             }

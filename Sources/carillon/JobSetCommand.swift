@@ -52,16 +52,20 @@ enum JobSetCommand {
 
     /// A file's text; `-` is standard input. At most 64 MiB, in UTF-8.
     static func text(of path: String) throws(BadFile) -> String {
-        let data: Data
-        do {
-            data = path == "-" ? try standardInput() : try Data(contentsOf: URL(filePath: path))
-        } catch {
-            throw BadFile(message: "\(path) can't be read: \(error)")
-        }
-        guard let text = String(validating: data, as: UTF8.self) else {
+        guard let text = String(validating: try bytes(of: path), as: UTF8.self) else {
             throw BadFile(message: "\(path) is no text in UTF-8")
         }
         return text
+    }
+
+    /// What is in a file; `-` is standard input. At most 64 MiB.
+    static func bytes(of path: String) throws(BadFile) -> [UInt8] {
+        do {
+            return Array(
+                path == "-" ? try standardInput() : try Data(contentsOf: URL(filePath: path)))
+        } catch {
+            throw BadFile(message: "\(path) can't be read: \(error)")
+        }
     }
 
     private static func standardInput() throws -> Data {

@@ -13,7 +13,7 @@ extension Rule {
         Timetable: Logging DequeModule Glibc FoundationEssentials Synchronization
         Scheduling: Timing
         Jobs: Scheduling Timing
-        JobFiles: Jobs Scheduling Yams
+        JobFiles: Jobs Scheduling CYaml
         Timing:
         Reactor: Timing CLinux Glibc DequeModule Synchronization
         Postgres: Reactor Timing CLibpq Glibc DequeModule FoundationEssentials

@@ -235,7 +235,7 @@ struct ApplyTests {
     @Test(arguments: 1...6 as ClosedRange<UInt64>) func anySetOfJobs(seed: UInt64) async throws {
         let jobs = try await JobDatabase("apply_any")
         var random = RandomJobs(seed: seed)
-        let file = try JobFile.text(random.jobs(chains: 12))
+        let file = JobFile.text(random.jobs(chains: 12))
         _ = try await applied(jobs, file)
         let exported = try await jobs.carillon(["export"]).stdout
         let again = try await applied(jobs, exported)
@@ -245,7 +245,7 @@ struct ApplyTests {
         _ = try await applied(other, exported)
         #expect(try await other.carillon(["export"]).stdout == exported)
         // From any set to any other.
-        let next = try JobFile.text(random.jobs(chains: 12))
+        let next = JobFile.text(random.jobs(chains: 12))
         _ = try await applied(other, next, "--prune")
         let pruned = try await applied(other, next, "--prune")
         #expect(pruned.last == "Nothing to change.", "\(pruned.joined(separator: "\n"))")
