@@ -123,10 +123,14 @@ public struct PostgresError: Error, Sendable, Equatable, CustomStringConvertible
 }
 
 extension String {
-    /// One line without the blanks and line ends around it: libpq ends its messages with one.
+    /// One line without the blanks and line ends around it: libpq ends its messages with one. What
+    /// it puts below a message, behind a tab, is a sentence of its own.
     var trimmedLine: String {
-        split(whereSeparator: \.isNewline)
-            .map { $0.drop(while: \.isWhitespace) }
-            .joined(separator: " ")
+        split(whereSeparator: \.isNewline).reduce(into: "") { result, line in
+            if !result.isEmpty {
+                result += line.hasPrefix("\t") && result.last?.isLetter == true ? ". " : " "
+            }
+            result += line.drop(while: \.isWhitespace)
+        }
     }
 }

@@ -158,7 +158,7 @@ extension Daemon {
             control = try await openUnregistered("control")
             health.stepped(at: .now())
         } catch {
-            throw StartFailure(error, doing: "no connection to the database")
+            throw StartFailure.connecting(error)
         }
         do throws(StartFailure) {
             let link = try await establish(control)

@@ -24,7 +24,7 @@ public struct Migration: Sendable {
             session = try await Connection.open(
                 connection.with("application_name", "carillon migrate"))
         } catch {
-            throw StartFailure(error, doing: "no connection to the database")
+            throw StartFailure.connecting(error)
         }
         defer { session.close() }
         try await migrate(session, say: say)

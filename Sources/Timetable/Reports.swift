@@ -23,7 +23,7 @@ public final class Reports {
                 try await Connection.open(
                     parameters.with("application_name", "carillon \(command)")))
         } catch {
-            throw StartFailure(error, doing: "no connection to the database")
+            throw StartFailure.connecting(error)
         }
     }
 
@@ -57,7 +57,14 @@ public final class Reports {
                 "\(what): the database has no schema timetable of this version; carillon serve "
                     + "installs it, carillon migrate upgrades it (\(error.message))")
         }
-        return StartFailure(error, doing: what)
+        guard error.sqlstate == "42501", error.hint == nil else {
+            return StartFailure(error, doing: what)
+        }
+        let role = session.reportedSetting("session_authorization").map { "\"\($0)\"" }
+        return StartFailure(
+            error, doing: what,
+            "; hint: the role \(role ?? "that is used") lacks that right; timetable_reader may look, "
+                + "timetable_operator also run, cancel and pause, timetable_admin all")
     }
 
     /// A config's id and name, by its `chain_name` or, where none has that name, its id.

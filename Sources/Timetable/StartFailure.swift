@@ -29,8 +29,34 @@ public struct StartFailure: Error, Sendable, Equatable {
         self.isTransient = isTransient
     }
 
+    /// A connection that can't be had, with what may help.
+    static func connecting(_ error: PostgresError) -> StartFailure {
+        func failure(_ hint: String?) -> StartFailure {
+            // libpq may have asked a question.
+            let mark = error.message.hasSuffix("?") ? " Hint: " : "; hint: "
+            let hint = hint.map { mark + $0 } ?? ""
+            return StartFailure(error, doing: "no connection to the database", hint)
+        }
+        switch error.sqlstate {
+        case "28000" where error.message.contains("role \""):
+            return failure("name another role by --user or PGUSER, or make it by createuser")
+        case "28000" where error.message.contains("Peer authentication"):
+            return failure(
+                "the user of the operating system has to be of that name (sudo -u), or log in with "
+                    + "a password, by --host localhost")
+        case "28P01":
+            return failure(
+                "a password is read from a password file (~/.pgpass, PGPASSFILE) or PGPASSWORD")
+        case "3D000":
+            return failure("name another by --dbname or PGDATABASE, or make it by createdb")
+        case nil where error.kind == .connection:
+            return failure("--host and --port, or PGHOST and PGPORT, say where it is")
+        default: return failure(nil)
+        }
+    }
+
     /// A refused connection or statement, by its SQLSTATE.
-    init(_ error: PostgresError, doing what: String) {
+    init(_ error: PostgresError, doing what: String, _ hint: String = "") {
         let reason: Reason
         var isTransient = false
         switch error.sqlstate {
@@ -45,7 +71,7 @@ public struct StartFailure: Error, Sendable, Equatable {
             isTransient = true
         default: reason = .other
         }
-        self.init(reason, "\(what): \(error)", isTransient: isTransient)
+        self.init(reason, "\(what): \(error)\(hint)", isTransient: isTransient)
         sqlstate = error.sqlstate
     }
 }

@@ -20,6 +20,8 @@ struct StartFailureTests {
         let (end, text) = try await refusal(database, ["--host", "/nowhere"])
         #expect(end == .exited(2))
         #expect(text.contains("no connection to the database"))
+        #expect(text.contains(": No such file or directory. Is the server running"))
+        #expect(text.hasSuffix("? Hint: --host and --port, or PGHOST and PGPORT, say where it is"))
     }
 
     @Test func noDatabase() async throws {
@@ -27,6 +29,8 @@ struct StartFailureTests {
         let (end, text) = try await refusal(database, ["--dbname", "no_such_database"])
         #expect(end == .exited(4))
         #expect(text.contains("no_such_database"))
+        #expect(
+            text.hasSuffix("hint: name another by --dbname or PGDATABASE, or make it by createdb"))
     }
 
     @Test func noRightToInstall() async throws {
