@@ -116,7 +116,8 @@ extension Daemon {
     var statusText: String {
         guard let problem = lastProblem else { return stateText }
         let text = problem.text.prefix(Self.problemLength)
-        return "\(stateText); last problem at \(problem.at.rfc3339): \(text)"
+        let end = text.endIndex < problem.text.endIndex ? "…" : ""
+        return "\(stateText); last problem at \(problem.at.rfc3339): \(text)\(end)"
     }
 
     private var stateText: String {
