@@ -217,7 +217,10 @@ extension NextFires {
         _ text: String, _ option: String, _ zone: ZoneRules
     ) throws(Misasked) -> WallInstant {
         do throws(ScheduleSyntaxError) {
-            let schedule = try Schedule(parsing: "@at \(text)", hashSeed: 0)
+            // A date alone is its midnight.
+            let isDate = text.count == 10 && text.split(separator: "-").count == 3
+            let full = isDate ? text + " 00:00" : text
+            let schedule = try Schedule(parsing: "@at \(full)", hashSeed: 0)
             let rule = FireRule(schedule: schedule, zone: zone, config: 0)
             if let instant = rule.next(after: .distantPast) { return instant }
         } catch {
