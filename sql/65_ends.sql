@@ -170,7 +170,9 @@ BEGIN
         WHERE r.run_status = l.run_status AND l.resumption IS NULL AND l.scheduled_for IS NULL
     ), waiting AS (
         UPDATE timetable.run_status r
-        SET execution_status = 'WAITING', attempt = r.attempt - 1
+        SET execution_status = 'WAITING', attempt = r.attempt - 1,
+            -- Of a first attempt: it is not to look as if it had been under way all the time.
+            started = CASE WHEN r.attempt > 1 THEN r.started END
         FROM lost l WHERE r.run_status = l.run_status AND l.resumption IS NOT NULL
     ), reopened AS (
         UPDATE timetable.run_request q SET claimed_at = NULL

@@ -164,6 +164,9 @@ BEGIN
     SELECT c.chain_execution_config, c.chain_id INTO config, head
     FROM timetable.chain_execution_config c WHERE c.chain_name = name;
     is_new := NOT FOUND;
+    IF coalesce(btrim(name), '') = '' THEN
+        RAISE EXCEPTION 'a job needs a name' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF given > 1 OR (is_new AND given = 0) THEN
         RAISE EXCEPTION 'job "%": give one of command (SQL), program and chain', name
             USING ERRCODE = 'invalid_parameter_value';

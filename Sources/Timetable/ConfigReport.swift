@@ -16,6 +16,12 @@ public struct ConfigReport: Sendable {
     /// nil also where a pause has ended.
     public let pausedUntil: WallInstant?
     public let pauseNote: String?
+
+    /// Until somebody resumes it: `infinity`, which `Statements.microseconds` bounds.
+    public var isPausedForGood: Bool {
+        pausedUntil.map { $0.microseconds >= 9_000_000_000_000_000_000 } ?? false
+    }
+
     /// The only worker that may run it.
     public let worker: String?
     /// nil: never, or not by the clock.
@@ -97,9 +103,13 @@ extension Reports {
 
     /// One config, by its `chain_name` or its id; throws `NextFires.Misasked` when there is none.
     public func config(_ name: String, now: WallInstant) async throws -> ConfigReport {
-        let id = try await config(named: name).id
+        try await config(id: config(named: name).id, now: now)
+    }
+
+    /// One config, by its id, whatever the names of others.
+    public func config(id: Int64, now: WallInstant) async throws -> ConfigReport {
         guard let found = try await configs("\(id)", now: now).first(where: { $0.id == id }) else {
-            throw NextFires.Misasked(message: "the config \"\(name)\" has just gone")
+            throw NextFires.Misasked(message: "config \(id) has just gone")
         }
         return found
     }

@@ -3,7 +3,7 @@ internal import Reactor
 public import Timing
 
 /// What `timetable.add_job` is given; nil leaves a thing as it is.
-public struct JobChange: Sendable {
+public struct JobChange: Sendable, Equatable {
     public var schedule: String?
     public var command: String?
     public var program: String?

@@ -17,6 +17,48 @@ struct Carillon: ParsableCommand {
         defaultSubcommand: Serve.self,
         // -h is the host, as for psql.
         helpNames: .long)
+
+    /// Without a command it serves; but a word that is none is a slip, not an option of serve.
+    static func main() {
+        let words = CommandLine.arguments.dropFirst()
+        guard let word = words.first, !word.hasPrefix("-"), word != "help",
+            !configuration.subcommands.contains(where: { $0._commandName == word })
+        else { return main(nil) }
+        let meant = Self.meant(word).map { "; did you mean carillon \($0)?" } ?? ";"
+        complain("there is no command \"\(word)\"\(meant) carillon --help lists them")
+        exit(withError: ExitCode.validationFailure)
+    }
+
+    /// The command that somebody means who knows other programs, or has mistyped it.
+    private static func meant(_ word: String) -> String? {
+        let elsewhere = [
+            "ls": "list", "status": "top", "ps": "top", "start": "run", "stop": "cancel",
+            "kill": "cancel", "delete": "remove", "rm": "remove", "create": "add",
+            "history": "runs", "logs": "log", "describe": "show", "disable": "pause",
+            "enable": "resume", "install": "migrate", "upgrade": "migrate",
+        ]
+        if let known = elsewhere[word] { return known }
+        let near = configuration.subcommands.map { name in
+            (name: name._commandName, steps: distance(Array(word), Array(name._commandName)))
+        }
+        return near.filter { $0.steps <= 2 && $0.steps < word.count - 1 }
+            .min { $0.steps < $1.steps }?.name
+    }
+
+    /// How many letters differ, at least (Levenshtein).
+    private static func distance(_ left: [Character], _ right: [Character]) -> Int {
+        var row = Array(0...right.count)
+        for (i, letter) in left.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for (j, other) in right.enumerated() {
+                let kept = diagonal + (letter == other ? 0 : 1)
+                diagonal = row[j + 1]
+                row[j + 1] = min(kept, row[j] + 1, diagonal + 1)
+            }
+        }
+        return row[right.count]
+    }
 }
 
 /// Says on stderr what went wrong.

@@ -1,9 +1,20 @@
 internal import ArgumentParser
-internal import FoundationEssentials
 internal import Reactor
 internal import Terminal
 internal import Timetable
 internal import Timing
+
+enum Overlap: String, CaseIterable, ExpressibleByArgument {
+    case skip, wait
+
+    init?(argument: String) { self.init(rawValue: argument.lowercased()) }
+}
+
+enum Misfire: String, CaseIterable, ExpressibleByArgument {
+    case skip, once, all
+
+    init?(argument: String) { self.init(rawValue: argument.lowercased()) }
+}
 
 /// What a job does and when: the options that `add` and `edit` share.
 struct JobOptions: ParsableArguments {
@@ -57,11 +68,11 @@ struct JobOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How many runs at once (16).", valueName: "number"))
     var maxInstances: Int32?
 
-    @Option(help: ArgumentHelp("A fire that has no room: skip or wait (skip).", valueName: "what"))
-    var overlap: String?
+    @Option(help: ArgumentHelp("A fire that has no room (skip).", valueName: "what"))
+    var overlap: Overlap?
 
-    @Option(help: ArgumentHelp("Missed fires: skip, once or all (skip).", valueName: "what"))
-    var misfire: String?
+    @Option(help: ArgumentHelp("Missed fires (skip).", valueName: "what"))
+    var misfire: Misfire?
 
     @Option(help: ArgumentHelp("Tries after a failure (0).", valueName: "number"))
     var retries: Int32?
@@ -107,6 +118,8 @@ struct JobOptions: ParsableArguments {
         }
     }
 
+    var hasTask: Bool { sql != nil || sqlFile != nil || program != nil || chain != nil }
+
     func change() throws -> JobChange {
         var change = JobChange()
         change.schedule = schedule
@@ -121,7 +134,7 @@ struct JobOptions: ParsableArguments {
         (change.startsAt, change.endsAt) = (startsAt, endsAt)
         change.jitter = jitter
         change.maxInstances = maxInstances
-        (change.overlap, change.misfire) = (overlap, misfire)
+        (change.overlap, change.misfire) = (overlap?.rawValue, misfire?.rawValue)
         (change.retries, change.retryDelay) = (retries, retryDelay)
         change.timeout = timeout
         change.onFailure = onFailure
@@ -134,17 +147,26 @@ struct JobOptions: ParsableArguments {
         return change
     }
 
+    /// A refusal by the server that names no column, with the option whose value it quotes.
+    func placed(_ error: NextFires.Misasked) -> NextFires.Misasked {
+        let values = [
+            ("--starts-at", startsAt), ("--ends-at", endsAt), ("--jitter", jitter),
+            ("--retry-delay", retryDelay), ("--timeout", timeout), ("--on-failure", onFailure),
+        ]
+        if error.message.contains("type json") {
+            return NextFires.Misasked(message: "--parameters: \(error.message)")
+        }
+        let place = values.first { $0.1.map { error.message.contains("\"\($0)\"") } ?? false }
+        guard let place, !error.message.hasPrefix("column ") else { return error }
+        return NextFires.Misasked(message: "\(place.0): \(error.message)")
+    }
+
     private static func read(_ path: String) throws -> String {
         do {
-            let bytes = try Data(contentsOf: URL(filePath: path == "-" ? "/dev/stdin" : path))
-            guard let text = String(validating: bytes, as: UTF8.self) else {
-                throw ValidationError("--sql-file: \(path) is no UTF-8 text")
-            }
-            return text
-        } catch let error as ValidationError {
-            throw error
+            return try JobSetCommand.text(of: path)
         } catch {
-            throw ValidationError("--sql-file: \(path) can't be read")
+            complain("--sql-file: \(error.message)")
+            throw ExitCode.validationFailure
         }
     }
 }
@@ -171,14 +193,26 @@ struct Add: ParsableCommand {
     @OptionGroup(title: "Output") var output: OutputOptions
     @OptionGroup(title: "Connection") var connection: ConnectionOptions
 
+    mutating func validate() throws {
+        guard job.hasTask else {
+            throw ValidationError("say what it runs: --sql, --sql-file, --program or --chain")
+        }
+        guard job.schedule != nil else {
+            throw ValidationError(
+                "say when it runs: --schedule '30 2 * * *', or --schedule @manual: only when it is "
+                    + "asked for")
+        }
+    }
+
     mutating func run() throws {
-        let (name, output, change) = (name, output, try job.change())
+        let (name, output, job) = (name, output, job)
+        let change = try job.change()
         try connection.asking("add") { reports in
-            guard let id = try await reports.change(name, isThere: false, change) else {
+            guard let id = try await write(reports, name, isThere: false, job, change) else {
                 throw NextFires.Misasked(
                     message: "there is a config \"\(name)\" already; carillon edit changes it")
             }
-            return try await tell(reports, "\(id)", "added", output)
+            return try await tell(reports, id, "added", output)
         }
     }
 }
@@ -193,7 +227,7 @@ struct Edit: ParsableCommand {
             Exit codes: 0; 2 to 6 as for serve; 64 what can't be, no such config.
             """)
 
-    @Argument(help: ArgumentHelp("A config by its chain_name.", valueName: "name"))
+    @Argument(help: ArgumentHelp("A config by its chain_name or id.", valueName: "name"))
     var name: String
 
     @OptionGroup(title: "Job") var job: JobOptions
@@ -201,13 +235,18 @@ struct Edit: ParsableCommand {
     @OptionGroup(title: "Connection") var connection: ConnectionOptions
 
     mutating func run() throws {
-        let (name, output, change) = (name, output, try job.change())
+        let (name, output, job) = (name, output, job)
+        let change = try job.change()
+        guard change != JobChange() else {
+            complain("say what to change, for example --schedule '0 3 * * *'")
+            throw ExitCode.validationFailure
+        }
         try connection.asking("edit") { reports in
-            guard let id = try await reports.change(name, isThere: true, change) else {
-                throw NextFires.Misasked(
-                    message: "there is no config \"\(name)\"; carillon add makes one")
+            let name = try await reports.config(named: name).name
+            guard let id = try await write(reports, name, isThere: true, job, change) else {
+                throw NextFires.Misasked(message: "the config \"\(name)\" has just gone")
             }
-            return try await tell(reports, "\(id)", "changed", output)
+            return try await tell(reports, id, "changed", output)
         }
     }
 }
@@ -261,7 +300,7 @@ struct Pause: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Until then: 2h, tomorrow, 2026-03-28 12:00 (until carillon resume).",
+            "Until then: 2h, tomorrow 08:00, 2026-03-28 12:00 (until carillon resume).",
             valueName: "when"))
     var until: String?
 
@@ -275,7 +314,7 @@ struct Pause: ParsableCommand {
             let end = try until.map { try reports.future($0, "--until", in: config.zone) }
             try await reports.pause(name, note: note, until: end)
             let words = end.map { "paused until \($0.shown(in: output.utc ? nil : config.zone))" }
-            return try await tell(reports, name, words ?? "paused", output)
+            return try await tell(reports, config.id, words ?? "paused", output)
         }
     }
 }
@@ -300,18 +339,29 @@ struct Resume: ParsableCommand {
                 complain("\(config.name) is not paused")
                 return 1
             }
-            return try await tell(reports, name, "resumed", output)
+            return try await tell(reports, config.id, "resumed", output)
         }
+    }
+}
+
+@LoopActor
+private func write(
+    _ reports: Reports, _ name: String, isThere: Bool, _ job: JobOptions, _ change: JobChange
+) async throws -> Int64? {
+    do {
+        return try await reports.change(name, isThere: isThere, change)
+    } catch let error as NextFires.Misasked {
+        throw job.placed(error)
     }
 }
 
 /// What has become of a job: when it fires, in words, and when next.
 @LoopActor
 private func tell(
-    _ reports: Reports, _ name: String, _ done: String, _ output: OutputOptions
+    _ reports: Reports, _ id: Int64, _ done: String, _ output: OutputOptions
 ) async throws -> Int32 {
     let now = WallInstant.now()
-    let config = try await reports.config(name, now: now)
+    let config = try await reports.config(id: id, now: now)
     if output.json {
         emit([JSONText.lines([config.object(inUTC: output.utc)])])
         return 0

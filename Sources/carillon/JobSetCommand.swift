@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import FoundationEssentials
 internal import Glibc
 internal import JobFiles
 internal import Jobs
@@ -60,78 +59,24 @@ enum JobSetCommand {
 
     /// What is in a file; `-` is standard input. At most 64 MiB.
     static func bytes(of path: String) throws(BadFile) -> [UInt8] {
-        do {
-            return Array(
-                path == "-" ? try standardInput() : try Data(contentsOf: URL(filePath: path)))
-        } catch {
-            throw BadFile(message: "\(path) can't be read: \(error)")
+        func unreadable(_ reason: String) -> BadFile {
+            BadFile(message: "\(path) can't be read: \(reason)")
         }
-    }
-
-    private static func standardInput() throws -> Data {
-        var result = Data()
+        let descriptor = path == "-" ? STDIN_FILENO : unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw unreadable(unsafe String(cString: strerror(errno))) }
+        defer { if path != "-" { close(descriptor) } }
+        var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
-        while result.count < 64 << 20 {
-            let count = unsafe read(STDIN_FILENO, &buffer, buffer.count)
+        while bytes.count <= 64 << 20 {
+            let count = unsafe read(descriptor, &buffer, buffer.count)
             if count > 0 {
-                result.append(contentsOf: buffer[..<count])
+                bytes += buffer[..<count]
             } else if count == 0 {
-                return result
+                return bytes
             } else if errno != EINTR {
-                throw BadFile(message: unsafe String(cString: strerror(errno)))
+                throw unreadable(unsafe String(cString: strerror(errno)))
             }
         }
-        throw BadFile(message: "more than 64 MiB")
-    }
-}
-
-/// Says what was done with jobs.
-enum JobSetReport {
-    static func say(_ report: JobBringing.Report, _ remarks: [Remark], isDryRun: Bool) {
-        let screen = Screen.output
-        for line in report.changes {
-            let mark = line.drop { $0 == " " }.prefix(2)
-            let colour: Screen.Colour? =
-                switch mark {
-                case "+ ": .green
-                case "- ": .red
-                case "~ ": .yellow
-                default: nil
-                }
-            print(screen.paint(Plain.line(line), colour))
-        }
-        let left = remarks.filter { $0.weight == .left }
-        let differences = remarks.filter { $0.weight == .difference }
-        for (title, lines) in [
-            ("Not the same here:", differences.map(\.line)),
-            ("Not brought over:", left.map(\.line)), ("To be done:", report.warnings),
-        ] where !lines.isEmpty {
-            print("\n" + screen.paint(title, .bold))
-            for line in lines { print("  " + Plain.line(line)) }
-        }
-        if report.changes.isEmpty {
-            print("Nothing to change.")
-        } else if isDryRun {
-            print("\nA dry run: nothing was changed.")
-        }
-    }
-
-    static func json(
-        _ report: JobBringing.Report, _ remarks: [Remark], isDryRun: Bool
-    ) -> String {
-        func texts(_ lines: [String]) -> JSON { .array(lines.map(JSON.text)) }
-        let remarks = remarks.map { remark in
-            JSON.object([
-                JSON.Member(key: "place", value: remark.place.map(JSON.text) ?? .null),
-                JSON.Member(key: "brought_over", value: .boolean(remark.weight != .left)),
-                JSON.Member(key: "text", value: .text(remark.text)),
-            ])
-        }
-        return JSON.object([
-            JSON.Member(key: "dry_run", value: .boolean(isDryRun)),
-            JSON.Member(key: "changes", value: texts(report.changes)),
-            JSON.Member(key: "remarks", value: .array(remarks)),
-            JSON.Member(key: "warnings", value: texts(report.warnings)),
-        ]).rendered
+        throw unreadable("it has more than 64 MiB")
     }
 }

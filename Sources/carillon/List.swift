@@ -49,11 +49,15 @@ struct List: ParsableCommand {
             }
             let screen = Screen.output
             emit(Self.table(shown, now, inUTC: output.utc, screen).lines(on: screen))
+            for config in shown { if let pause = config.pause(inUTC: output.utc) { say(pause) } }
             let hidden = found.count - shown.count
             if hidden > 0, !failed {
                 say("\(hidden) more: not live, paused, without chain or @manual; --all shows them")
             } else if shown.isEmpty {
-                say(failed ? "no last run has failed" : "there is no config")
+                say(
+                    failed
+                        ? "no last run has failed"
+                        : "there is no config yet; carillon add makes one")
             }
             return 0
         }
@@ -87,6 +91,15 @@ struct List: ParsableCommand {
 }
 
 extension ConfigReport {
+    /// By whom looks at a paused one.
+    func pause(inUTC: Bool) -> String? {
+        guard let pausedUntil else { return nil }
+        let end =
+            isPausedForGood ? "it is resumed" : pausedUntil.shown(in: inUTC ? nil : zone)
+        let note = pauseNote.map { ": \($0)" } ?? ""
+        return "\(name) is paused until \(end)\(note)"
+    }
+
     /// Why there is no next fire.
     var whyNot: String {
         if problem != nil { return "bad schedule" }
@@ -108,7 +121,11 @@ extension ConfigReport {
         return .object([
             ("id", .number(id)), ("name", .text(name)), ("schedule", .text(schedule)),
             ("in_words", .of(words)), ("zone", .text(zone.name)), ("live", .boolean(isLive)),
-            ("has_chain", .boolean(hasChain)), ("paused_until", time(pausedUntil)),
+            ("has_chain", .boolean(hasChain)),
+            (
+                "paused_until",
+                isPausedForGood ? .text("infinity") : time(pausedUntil)
+            ),
             ("pause_note", .of(pauseNote)), ("worker", .of(worker)), ("next", time(next)),
             ("problem", .of(problem)), ("last_run", .of(lastRun?.id)),
             ("last_outcome", .of(lastRun?.state)),

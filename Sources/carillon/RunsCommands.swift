@@ -53,7 +53,9 @@ struct Runs: ParsableCommand {
             }
             let screen = Screen.output
             emit(Self.table(runs, inUTC: output.utc, screen).lines(on: screen))
-            if runs.isEmpty { say("there is no such run") }
+            if runs.isEmpty {
+                say(name == nil && since == nil && !failed ? "no run yet" : "there is no such run")
+            }
             return 0
         }
     }

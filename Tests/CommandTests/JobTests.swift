@@ -38,7 +38,7 @@ import Testing
         #expect(removed.out == "nightly removed (config 1)\n", "\(removed)")
         #expect(try await served.psql("SELECT count(*) FROM timetable.task_chain") == "0")
         let gone = try await carillon(database, "edit", "nightly", "--live")
-        #expect(gone.code == 64 && gone.err.contains("carillon add makes one"))
+        #expect(gone.code == 64 && gone.err.contains("there is no config \"nightly\""))
         #expect(try await carillon(database, "remove", "nightly").code == 64)
     }
 
@@ -59,6 +59,19 @@ import Testing
         #expect(try await carillon(database, "run", "file", "-w").out.contains("from a file"))
     }
 
+    /// A name that looks like an id is not taken for that of the job just made.
+    @Test func namesThatAreNumbers() async throws {
+        let database = try await Served.fresh("job").database
+        for (name, id) in [("2", 1), ("other", 2)] {
+            let added = try await carillon(
+                database, "add", name, "--schedule", "@manual", "--sql", "SELECT 1")
+            #expect(
+                added.lines.first?.hasPrefix("\(name) added (config \(id))") == true, "\(added)")
+        }
+        let edited = try await carillon(database, "edit", "1", "--schedule", "@daily")
+        #expect(edited.lines.first?.hasPrefix("2 changed (config 1)") == true, "\(edited)")
+    }
+
     @Test func pauseAndResume() async throws {
         let served = try await Served.fresh("job")
         let database = served.database
@@ -69,6 +82,9 @@ import Testing
         #expect(paused.out == "often paused (config 1): every hour\nnext: paused\n", "\(paused)")
         let shown = try await carillon(database, "list", "often", "--json").objects()
         #expect(shown.first?["pause_note"] as? String == "moving house")
+        #expect(shown.first?["paused_until"] as? String == "infinity")
+        let listed = try await carillon(database, "list", "often")
+        #expect(listed.err == "often is paused until it is resumed: moving house\n", "\(listed)")
         let resumed = try await carillon(database, "resume", "often")
         #expect(resumed.lines.last?.hasPrefix("next: 20") == true, "\(resumed)")
         let twice = try await carillon(database, "resume", "often")
@@ -77,23 +93,41 @@ import Testing
         #expect(until.lines.last == "next: 2999-01-01 00:00:00+00:00", "\(until)")
         #expect(try await carillon(database, "pause", "often", "--until", "2h").code == 0)
         #expect(try await carillon(database, "pause", "often", "--until", "tomorrow").code == 0)
+        let morning = try await carillon(database, "pause", "often", "--until", "tomorrow 8:00")
+        #expect(morning.lines.first?.contains(" 08:00:00+00:00 (config 1)") == true, "\(morning)")
     }
 
     @Test(arguments: [
-        (["add", "x"], "give one of command (SQL), program and chain"),
-        (["add", "x", "--sql", "SELECT 1"], "a new one needs a schedule"),
+        (["add", "x"], "say what it runs: --sql, --sql-file"),
+        (["add", "x", "--sql", "SELECT 1"], "say when it runs: --schedule '30 2 * * *'"),
         (["add", "x", "--sql", "SELECT 1", "--schedule", "61 * * * *"], "minute, column 1: 61"),
         (
             ["add", "x", "--sql", "SELECT 1", "--schedule", "@daily", "--zone", "Mars/North"],
             "Mars"
         ),
         (["add", "x", "--sql", "a", "--program", "b"], "give one of --sql"),
-        (["add", "x", "--sql-file", "/nowhere"], "/nowhere can't be read"),
+        (
+            ["add", "x", "--schedule", "@daily", "--sql-file", "/nowhere"],
+            "--sql-file: /nowhere can't be read: No such file or directory\n"
+        ),
+        (
+            ["add", " ", "--schedule", "@daily", "--sql", "SELECT 1"], "a job needs a name"
+        ),
+        (["edit", "x"], "say what to change"), (["lst"], "did you mean carillon list?"),
+        (["delete", "x"], "did you mean carillon remove?"),
+        (["frobnicate", "--json"], "there is no command \"frobnicate\"; carillon --help lists"),
         (
             ["add", "x", "--sql", "SELECT 1", "--schedule", "@daily", "--overlap", "maybe"],
-            "overlap_is_skip_or_wait"
+            "one of 'skip' and 'wait'"
         ),
-        (["add", "x", "--sql", "a", "--schedule", "@daily", "--jitter", "much"], "interval"),
+        (
+            ["add", "x", "--sql", "a", "--schedule", "@daily", "--jitter", "much"],
+            "--jitter: invalid input syntax for type interval"
+        ),
+        (
+            ["add", "x", "--sql", "a", "--schedule", "@daily", "--on-failure", "y"],
+            "--on-failure: there is no config"
+        ),
         (["pause", "nobody"], "there is no config"), (["resume", "nobody"], "there is no config"),
         (["remove", "nobody"], "there is no config"),
     ])

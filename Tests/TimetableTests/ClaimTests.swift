@@ -50,4 +50,41 @@ struct ClaimTests {
             "MISSED|2",
             "SELECT execution_status, missed_count FROM timetable.run_status")
     }
+
+    /// A fire that waited, was claimed, and never began since the answer was lost: its first attempt
+    /// is one that begins later, and takes no room until then.
+    @Test func aClaimGivenBackHasNotStarted() async throws {
+        let served = try await Served.fresh("claim")
+        let config = try await served.addConfig(
+            "waits", [("SQL", "SELECT 1")], columns: "schedule, max_instances, overlap",
+            values: "'@manual', 1, 'WAIT'")
+        // Nobody serves by now: this is about what the functions write.
+        served.daemon.terminate()
+        #expect(try await served.daemon.waitForExit() == .exited(0))
+        let claim = """
+            SELECT f.outcome FROM timetable.chain_execution_config c,
+                timetable.claim_fires(ARRAY[c.chain_execution_config],
+                    ARRAY[(extract(epoch FROM now()) * 1000000)::bigint],
+                    ARRAY[\(Self.since)], 'other') AS f
+            WHERE c.chain_execution_config = \(config)
+            """
+        #expect(try await served.psql(claim) == "STARTED")
+        #expect(try await served.psql(claim) == "WAITING")
+        let first = "(SELECT min(run_status) FROM timetable.run_status)"
+        let requests = "ARRAY(SELECT run_request FROM timetable.run_request)"
+        try await served.psql(
+            "UPDATE timetable.run_status SET execution_status = 'CHAIN_DONE', finished = now() "
+                + "WHERE run_status = \(first)")
+        #expect(
+            try await served.psql(
+                "SELECT outcome FROM timetable.claim_requests(\(requests), 'other')") == "STARTED")
+        try await served.psql("SELECT timetable.release_claims('other', '{}')")
+        #expect(
+            try await served.psql(
+                """
+                SELECT execution_status, attempt, started, (SELECT claimed_at
+                    FROM timetable.run_request) FROM timetable.run_status
+                WHERE run_status > \(first)
+                """) == "WAITING|0||")
+    }
 }
