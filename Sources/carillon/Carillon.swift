@@ -8,6 +8,22 @@ struct Carillon: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "carillon",
         abstract: "A job scheduler for PostgreSQL: insert a row, and the job runs at its time.",
+        discussion: """
+            carillon list                    what fires next, how runs ended
+            carillon add tidy --schedule '30 2 * * *' --sql 'DELETE FROM old'
+            carillon run tidy --wait         now, with its output
+            carillon runs --failed           then carillon show RUN says why
+            carillon check tidy              what keeps it from running
+            carillon pause tidy --until tomorrow --note 'the disk is full'
+            crontab -l | carillon import crontab - --dry-run
+
+            All commands connect as psql does, to the database timetable: --host, --user and \
+            --dbname, or PGHOST, PGUSER and PGDATABASE, say otherwise. A name of a job that holds \
+            blanks needs quotes; its id does as well.
+
+            Exit codes: 0 done; 2 to 5 no connection, login, database or right; 6 no schema \
+            timetable that fits; 64 what was typed makes no sense; more in the help of each.
+            """,
         version: carillonVersion,
         subcommands: [
             Serve.self, List.self, Next.self, Run.self, Cancel.self, Runs.self, Show.self, Log.self,

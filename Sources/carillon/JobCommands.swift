@@ -182,6 +182,9 @@ struct Add: ParsableCommand {
             In one transaction, by timetable.add_job, and live unless --no-live says otherwise. It \
             is scheduled at once. carillon edit changes one that exists.
 
+            For example: carillon add report --schedule '30 2 * * mon-fri' --zone Europe/Berlin \
+            --program /usr/local/bin/report -- --full
+
             Exit codes: 0; 2 to 6 as for serve; 64 what can't be: bad options, a bad schedule, an \
             unknown zone, a name in use.
             """)
@@ -223,6 +226,8 @@ struct Edit: ParsableCommand {
         usage: "carillon edit <name> [<options>] [-- <arguments>]",
         discussion: """
             The SQL or program of a job whose chain has one element; others are changed by SQL.
+
+            For example: carillon edit report --schedule '0 3 * * *' --retries 2
 
             Exit codes: 0; 2 to 6 as for serve; 64 what can't be, no such config.
             """)
@@ -288,6 +293,9 @@ struct Pause: ParsableCommand {
         usage: "carillon pause <name> [<options>]",
         discussion: """
             Runs under way go on, and it can still be run by request.
+
+            For example: carillon pause report --until 'tomorrow 08:00' --note 'the disk is \
+            full'
 
             Exit codes: 0; 2 to 6 as for serve; 64 bad options, no such config, a time in the past.
             """)

@@ -14,6 +14,8 @@ struct List: ParsableCommand {
             PASSED count from now; LATENESS is the start of the last run less its fire time; its \
             OUTCOME is STARTED while it is under way.
 
+            For example: carillon list 'backup*' --all
+
             Exit codes: 0; 1 no such config; 2 to 6 as for serve; 64 bad options.
             """)
 

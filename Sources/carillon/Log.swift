@@ -14,6 +14,8 @@ struct Log: ParsableCommand {
             Without a name: the lines of timetable.log. With one: beginnings and ends of its runs \
             and the output and error of each task.
 
+            For example: carillon log --follow --level error, or carillon log report --since 2h
+
             Exit codes: 0, also after Ctrl-C with --follow; 2 to 6 as for serve; 64 bad options, \
             no such config.
             """)

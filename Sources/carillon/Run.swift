@@ -15,6 +15,8 @@ struct Run: ParsableCommand {
             its error on stderr, until the run has ended, retries included. Ctrl-C ends the \
             waiting, not the run.
 
+            For example: carillon run report --wait
+
             Exit codes: 0 asked for, with --wait: done; 10 failed; 11 timed out; 12 cancelled; 13 \
             its daemon died; 14 it did not run; 130 Ctrl-C; 2 to 6 as for serve; 64 bad options, \
             no such config, parameters that don't fit.
@@ -254,6 +256,8 @@ struct Cancel: ParsableCommand {
         discussion: """
             Statements are cancelled, programs are ended, and the run is recorded as CANCELLED \
             with who asked for it and why.
+
+            For example: carillon cancel 42 --reason 'it blocks the release'
 
             Exit codes: 0 asked for; 1 the run had ended already; 2 to 6 as for serve; 64 bad \
             options, no such run.

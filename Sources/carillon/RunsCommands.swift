@@ -12,6 +12,8 @@ struct Runs: ParsableCommand {
         discussion: """
             carillon show RUN tells all of one.
 
+            For example: carillon runs --failed --since yesterday
+
             Exit codes: 0; 2 to 6 as for serve; 64 bad options, no such config.
             """)
 
