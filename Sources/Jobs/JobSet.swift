@@ -109,7 +109,7 @@ public struct Imported: Equatable, Sendable {
         return name
     }
 
-    mutating func remark(_ weight: Remark.Weight, _ place: String?, _ text: String) {
+    public mutating func remark(_ weight: Remark.Weight, _ place: String?, _ text: String) {
         let remark = Remark(weight, place, text)
         if !remarks.contains(remark) { remarks.append(remark) }
     }

@@ -8,10 +8,11 @@ struct Import: ParsableCommand {
         abstract: "Bring over the jobs of cron, pg_cron, pg_timetable or pgAgent.",
         discussion: """
             Says what it makes, and job by job what means something else here and what can't be \
-            brought over. All or nothing, in one transaction. Import again and only what changed \
-            in the source is changed: jobs are known by their names, and --prefix keeps the names \
-            of several sources apart. A job that no import from this source made is never touched; \
-            whether a job is live is decided when it is made, and yours from then on.
+            brought over. All or nothing, in one transaction. Import again, and the jobs are \
+            brought to what the source says then, whatever was edited here: they are known by \
+            their names, and --prefix keeps the names of several sources apart. A job that no \
+            import from this source made is never touched; whether a job is live is decided when \
+            it is made, and yours from then on.
 
             Nothing of the source is changed: switch it off yourself, before both run.
             """,
@@ -101,8 +102,15 @@ struct ImportCrontab: ParsableCommand {
                 zone: zone ?? NextFires.systemZone, isSystem: isSystem, user: runUID,
                 prefix: options.prefix)
             let origin = "crontab \(file)" + (runUID.map { " of \($0)" } ?? "")
+            var imported = crontab.read(text)
+            if !isSystem, runUID == nil {
+                imported.remark(
+                    .difference, nil,
+                    "the commands run as the daemon's user, in its home; --run-uid USER says whose "
+                        + "they are: then the daemon has to be root")
+            }
             try await options.bring(
-                crontab.read(text), origin: origin,
+                imported, origin: origin,
                 farewell: "Now take these lines out of the crontab: cron still runs them.")
         }
     }
