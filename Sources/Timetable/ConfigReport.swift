@@ -114,6 +114,11 @@ extension Reports {
         return found
     }
 
+    /// A sentence, where no daemon serves the database, as far as that can be seen.
+    public func missingDaemon() async throws(StartFailure) -> String? {
+        try await ask(Statements.missingDaemon, [], "the workers can't be read").text(0, 0)
+    }
+
     /// A pattern of LIKE for one of a shell.
     private static func like(_ pattern: String) -> String {
         pattern.reduce(into: "") { result, character in

@@ -116,6 +116,13 @@ extension Statements {
         LEFT JOIN timetable.chain_execution_config c USING (chain_execution_config)
         WHERE q.run_request = $1::bigint
         """)
+    /// What is amiss when no daemon is there; NULL also for those who may not see the daemons.
+    static let missingDaemon = Statement(
+        nil,
+        """
+        SELECT CASE WHEN has_table_privilege('timetable.workers', 'SELECT')
+            THEN timetable.missing_worker(NULL) END
+        """)
     static let cancelRun = Statement(nil, "SELECT timetable.cancel($1::bigint, $2)")
 
     /// Lines of the log of the levels $3: since $1 or, with $2, those past that id. The latest $4.

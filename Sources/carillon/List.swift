@@ -12,7 +12,8 @@ struct List: ParsableCommand {
         discussion: """
             What is next comes first. A name may hold * and ?, in quotes for the shell. LEFT and \
             PASSED count from now; LATENESS is the start of the last run less its fire time; its \
-            OUTCOME is STARTED while it is under way.
+            OUTCOME is STARTED while it is under way. A terminal of less than 100 columns has no \
+            PASSED.
 
             For example: carillon list 'backup*' --all
 
@@ -55,7 +56,9 @@ struct List: ParsableCommand {
             let hidden = found.count - shown.count
             if hidden > 0, !failed {
                 say("\(hidden) more: not live, paused, without chain or @manual; --all shows them")
-            } else if shown.isEmpty {
+            }
+            if let missing = try await reports.missingDaemon() { say("nothing fires: \(missing)") }
+            if hidden == 0 || failed, shown.isEmpty {
                 say(
                     failed
                         ? "no last run has failed"
@@ -68,25 +71,29 @@ struct List: ParsableCommand {
     static func table(
         _ configs: [ConfigReport], _ now: WallInstant, inUTC: Bool, _ screen: Screen
     ) -> Table {
-        var table = Table([
-            .text("NEXT"), .right("LEFT"), .text("LAST"), .right("PASSED"), .right("LATENESS"),
-            .text("OUTCOME"), .text("NAME", least: 6),
-        ])
+        // Where it is narrow, names need the room more: LAST says the same.
+        let hasPassed = (screen.width ?? .max) >= 100
+        var table = Table(
+            [.text("NEXT"), .right("LEFT"), .text("LAST")] + (hasPassed ? [.right("PASSED")] : [])
+                + [.right("LATENESS"), .text("OUTCOME"), .text("NAME", least: 6)])
         for config in configs {
             let zone = inUTC ? nil : config.zone
             let last = config.lastRun
             let next = config.next.map { Table.Cell(screen.time($0, in: zone)) }
-            table.add([
+            let passed = Table.Cell(
+                last?.time.map { Span.words(microseconds: now.microseconds(since: $0)) })
+            let times = [
                 next ?? Table.Cell(config.whyNot, .faint),
                 Table.Cell(
                     config.next.map { Span.words(microseconds: $0.microseconds(since: now)) }),
                 Table.Cell(last?.time.map { screen.time($0, in: zone) }),
-                Table.Cell(
-                    last?.time.map { Span.words(microseconds: now.microseconds(since: $0)) }),
+            ]
+            let ended = [
                 Table.Cell(last?.latenessMicroseconds.map { Span.words(microseconds: $0) }),
                 last.map { outcome($0.state) } ?? Table.Cell(nil),
                 Table.Cell(config.name),
-            ])
+            ]
+            table.add(times + (hasPassed ? [passed] : []) + ended)
         }
         return table
     }

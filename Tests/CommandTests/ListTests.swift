@@ -18,6 +18,17 @@ import Testing
         return served
     }
 
+    @Test func withoutADaemonNothingFires() async throws {
+        let database = try await PrivateCluster.database("list")
+        #expect(try await carillon(database, "migrate").code == 0)
+        _ = try await carillon(database, "add", "a", "--schedule", "@daily", "--sql", "SELECT 1")
+        let listed = try await carillon(database, "list")
+        #expect(listed.code == 0 && listed.lines.count == 2, "\(listed)")
+        #expect(
+            listed.err == "nothing fires: no daemon serves this database; it never did\n",
+            "\(listed)")
+    }
+
     @Test func whatIsNextComesFirst() async throws {
         let served = try await filled()
         let said = try await carillon(served.database, "list")
