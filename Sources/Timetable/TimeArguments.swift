@@ -24,8 +24,8 @@ extension Reports {
                 + "today, yesterday 22:00, or how long ago: 90s, 2h, 3d")
     }
 
-    /// A time to come: in `2h` or `3d`, `tomorrow 8:00`, or a date with or without a time of day, on
-    /// the clock of `zone` where it names no offset.
+    /// A time to come: in `2h` or `3d`, `tomorrow 8:00`, or a date with or without a time of day,
+    /// on the clock of `zone` where it names no offset.
     ///
     /// Throws `NextFires.Misasked`.
     public func future(_ text: String, _ option: String, in zone: ZoneRules) throws -> WallInstant {
