@@ -51,8 +51,8 @@ struct ClaimTests {
             "SELECT execution_status, missed_count FROM timetable.run_status")
     }
 
-    /// A fire that waited, was claimed, and never began since the answer was lost: its first attempt
-    /// is one that begins later, and takes no room until then.
+    /// A fire that waited, was claimed, and never began since the answer was lost: its first
+    /// attempt is one that begins later, and takes no room until then.
     @Test func aClaimGivenBackHasNotStarted() async throws {
         let served = try await Served.fresh("claim")
         let config = try await served.addConfig(
