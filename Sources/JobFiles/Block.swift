@@ -1,11 +1,20 @@
 /// A part of a file in YAML, as it is written: in block style but for what stands in one line.
-indirect enum Block {
+enum Block {
     /// A single value or a flow collection, as it is written.
     case line(String)
     /// A text that has its lines for itself; see `Scalar.isLiteral`.
     case literal(String)
-    case mapping([(key: String, value: Block)])
+    case mapping([Pair])
     case sequence([Block])
+
+    struct Pair {
+        let key: String
+        let value: Block
+
+        init(_ key: String, _ value: Block) {
+            (self.key, self.value) = (key, value)
+        }
+    }
 
     /// The lines of a document. Keys and lines are as `Scalar` writes them.
     var document: String {
@@ -26,7 +35,7 @@ private struct Writer {
 
     /// `isInLine`: the first pair goes on in a line that has been begun.
     mutating func mapping(
-        _ pairs: [(key: String, value: Block)], at column: Int, isInLine: Bool
+        _ pairs: [Block.Pair], at column: Int, isInLine: Bool
     ) {
         for (number, pair) in pairs.enumerated() {
             if number > 0 || !isInLine { indent(column) }

@@ -90,8 +90,8 @@ struct Composer: ~Copyable {
 
     private mutating func mapping(
         depth: Int
-    ) throws(JobFile.Mistake) -> [(key: Node, value: Node)] {
-        var pairs: [(key: Node, value: Node)] = []
+    ) throws(JobFile.Mistake) -> [Node.Pair] {
+        var pairs: [Node.Pair] = []
         var lines: [String: Int] = [:]
         while true {
             let event = try events.next()
@@ -103,7 +103,7 @@ struct Composer: ~Copyable {
                 throw JobFile.Mistake(
                     key.place, "\(name): a key that is there twice, first in line \(line)")
             }
-            pairs.append((key, try node(events.next(), depth: depth)))
+            pairs.append(Node.Pair(key: key, value: try node(events.next(), depth: depth)))
         }
     }
 

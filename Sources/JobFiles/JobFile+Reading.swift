@@ -68,7 +68,7 @@ private struct Fields {
         guard let mapping = node.mapping else {
             throw JobFile.at(node, "\(what) has to be a mapping, lines of \"key: value\"")
         }
-        return mapping
+        return mapping.map { ($0.key, $0.value) }
     }
 
     subscript(key: String) -> Node? { values[key] }
@@ -235,11 +235,10 @@ private struct Reader {
         }
         if let mapping = node.mapping {
             var members: [JSON.Member] = []
-            for (key, value) in mapping {
-                members.append(
-                    JSON.Member(
-                        key: try JobFile.scalar(key, "a key"),
-                        value: try json(value, depth: depth + 1)))
+            for pair in mapping {
+                let key = try JobFile.scalar(pair.key, "a key")
+                let value = try json(pair.value, depth: depth + 1)
+                members.append(JSON.Member(key: key, value: value))
             }
             return .object(members)
         }

@@ -3,19 +3,20 @@ public import Jobs
 extension JobFile {
     /// The file, the same for the same jobs: what has its default is left out.
     public static func text(_ jobs: JobSet) -> String {
-        var pairs: [(key: String, value: Block)] = [("carillon", .line(form))]
+        var pairs: [Block.Pair] = [Block.Pair("carillon", .line(form))]
         if !jobs.tasks.isEmpty {
             pairs.append(
-                (
+                Block.Pair(
                     "tasks",
                     .mapping(
                         jobs.tasks.sorted { $0.key < $1.key }.map { name, task in
                             let kind = kinds.first { $0.kind == task.kind }?.key ?? "sql"
-                            return (Scalar.text(name), .mapping([(kind, text(task.script))]))
+                            return Block.Pair(
+                                Scalar.text(name), .mapping([Block.Pair(kind, text(task.script))]))
                         })
                 ))
         }
-        pairs.append(("chains", sequence(jobs.chains.map(block))))
+        pairs.append(Block.Pair("chains", sequence(jobs.chains.map(block))))
         return "# Jobs of Carillon. \"carillon apply\" brings a database to what this file says.\n"
             + Block.mapping(pairs).document
     }
@@ -23,50 +24,54 @@ extension JobFile {
     private static func block(_ chain: JobSet.Chain) -> Block {
         let keys = keys(chain.elements)
         return .mapping([
-            ("elements", sequence(chain.elements.map(block))),
-            ("configs", mapping(chain.configs.map { (Scalar.text($0.name), block($0, keys)) })),
+            Block.Pair("elements", sequence(chain.elements.map(block))),
+            Block.Pair(
+                "configs",
+                mapping(chain.configs.map { Block.Pair(Scalar.text($0.name), block($0, keys)) })),
         ])
     }
 
     private static func block(_ element: JobSet.Element) -> Block {
-        var pairs = [(key: "task", value: text(element.task))]
+        var pairs = [Block.Pair("task", text(element.task))]
         func add(_ key: String, _ value: String?) {
-            if let value { pairs.append((key, text(value))) }
+            if let value { pairs.append(Block.Pair(key, text(value))) }
         }
         add("run_uid", element.runUID)
         add("database_connection", element.connection?.text)
-        if element.ignoreError { pairs.append(("ignore_error", .line("true"))) }
-        if element.autonomous { pairs.append(("autonomous", .line("true"))) }
+        if element.ignoreError { pairs.append(Block.Pair("ignore_error", .line("true"))) }
+        if element.autonomous { pairs.append(Block.Pair("autonomous", .line("true"))) }
         add("timeout", element.timeout?.description)
         return pairs.count == 1 ? text(element.task) : .mapping(pairs)
     }
 
     private static func block(_ config: JobSet.Config, _ keys: [String]) -> Block {
-        var pairs: [(key: String, value: Block)] = []
+        var pairs: [Block.Pair] = []
         for column in ConfigColumn.all {
             if column.name == "live" {
                 // Who writes a job into a file means it to run.
-                if config.columns["live"] != "true" { pairs.append(("live", .line("false"))) }
+                if config.columns["live"] != "true" {
+                    pairs.append(Block.Pair("live", .line("false")))
+                }
             } else if let value = config.columns[column.name] {
                 pairs.append(
-                    (
+                    Block.Pair(
                         column.name,
                         column.kind == .text ? text(value) : .line(Scalar.bare(value))
                     ))
             }
         }
         if !config.excluded.isEmpty {
-            pairs.append(("excluded", .sequence(config.excluded.sorted().map(text))))
+            pairs.append(Block.Pair("excluded", .sequence(config.excluded.sorted().map(text))))
         }
-        if let name = config.onFailure { pairs.append(("on_failure", text(name))) }
+        if let name = config.onFailure { pairs.append(Block.Pair("on_failure", text(name))) }
         let parameters = config.parameters.filter { !$0.value.isEmpty && $0.key < keys.count }
         if !parameters.isEmpty {
             pairs.append(
-                (
+                Block.Pair(
                     "parameters",
                     .mapping(
                         parameters.sorted { $0.key < $1.key }.map { position, rows in
-                            (key(keys[position]), .sequence(rows.map(value)))
+                            Block.Pair(key(keys[position]), .sequence(rows.map(value)))
                         })
                 ))
         }
@@ -80,7 +85,7 @@ extension JobFile {
         Int(text) == nil ? Scalar.text(text) : Scalar.bare(text)
     }
 
-    private static func mapping(_ pairs: [(key: String, value: Block)]) -> Block {
+    private static func mapping(_ pairs: [Block.Pair]) -> Block {
         pairs.isEmpty ? .line("{}") : .mapping(pairs)
     }
 
@@ -99,7 +104,7 @@ extension JobFile {
         case .text(let text): return .literal(text)
         case .array(let values): return .sequence(values.map { self.value($0) })
         case .object(let members):
-            return .mapping(members.map { (Scalar.quoted($0.key), self.value($0.value)) })
+            return .mapping(members.map { Block.Pair(Scalar.quoted($0.key), self.value($0.value)) })
         case .null, .boolean, .number: return .line(flow(value))
         }
     }

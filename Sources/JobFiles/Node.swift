@@ -13,7 +13,12 @@ struct Node {
         /// may mean a number, a boolean or null.
         case scalar(String, isPlain: Bool)
         case sequence([Node])
-        case mapping([(key: Node, value: Node)])
+        case mapping([Pair])
+    }
+
+    struct Pair {
+        let key: Node
+        let value: Node
     }
 
     var place: Place
@@ -50,7 +55,7 @@ struct Node {
     }
 
     /// In the order of the file, each key once; nil for what is none.
-    var mapping: [(key: Node, value: Node)]? {
+    var mapping: [Pair]? {
         if case .mapping(let pairs) = content { return pairs }
         return nil
     }
