@@ -80,3 +80,54 @@ enum JobSetCommand {
         throw unreadable("it has more than 64 MiB")
     }
 }
+
+/// Says what was done with jobs.
+enum JobSetReport {
+    static func say(_ report: JobBringing.Report, _ remarks: [Remark], isDryRun: Bool) {
+        let screen = Screen.output
+        for line in report.changes {
+            let mark = line.drop { $0 == " " }.prefix(2)
+            let colour: Screen.Colour? =
+                switch mark {
+                case "+ ": .green
+                case "- ": .red
+                case "~ ": .yellow
+                default: nil
+                }
+            print(screen.paint(Plain.line(line), colour))
+        }
+        let left = remarks.filter { $0.weight == .left }
+        let differences = remarks.filter { $0.weight == .difference }
+        for (title, lines) in [
+            ("Not the same here:", differences.map(\.line)),
+            ("Not brought over:", left.map(\.line)), ("To be done:", report.warnings),
+        ] where !lines.isEmpty {
+            print("\n" + screen.paint(title, .bold))
+            for line in lines { print("  " + Plain.line(line)) }
+        }
+        if report.changes.isEmpty {
+            print("Nothing to change.")
+        } else if isDryRun {
+            print("\nA dry run: nothing was changed.")
+        }
+    }
+
+    static func json(
+        _ report: JobBringing.Report, _ remarks: [Remark], isDryRun: Bool
+    ) -> String {
+        func texts(_ lines: [String]) -> JSON { .array(lines.map(JSON.text)) }
+        let remarks = remarks.map { remark in
+            JSON.object([
+                JSON.Member(key: "place", value: remark.place.map(JSON.text) ?? .null),
+                JSON.Member(key: "brought_over", value: .boolean(remark.weight != .left)),
+                JSON.Member(key: "text", value: .text(remark.text)),
+            ])
+        }
+        return JSON.object([
+            JSON.Member(key: "dry_run", value: .boolean(isDryRun)),
+            JSON.Member(key: "changes", value: texts(report.changes)),
+            JSON.Member(key: "remarks", value: .array(remarks)),
+            JSON.Member(key: "warnings", value: texts(report.warnings)),
+        ]).rendered
+    }
+}
