@@ -158,7 +158,7 @@ extension Daemon {
             control = try await openUnregistered("control")
             health.stepped(at: .now())
         } catch {
-            throw StartFailure.connecting(error)
+            throw StartFailure.connecting(error, isAsked: false)
         }
         do throws(StartFailure) {
             let link = try await establish(control)

@@ -117,7 +117,9 @@ extension NextFires {
             let found = try await session.run(
                 Statements.configNamed, [name], deadline: .seconds(10))
             guard let id = found.integer(0, 0) else {
-                throw Misasked(message: "there is no config \"\(name)\", nor is that a schedule")
+                throw Misasked(
+                    message: "there is no config \"\(name)\", nor is that a schedule"
+                        + whyNoSchedule(name))
             }
             let rows = try await session.run(
                 Statements.configsByID, [found.text(0, 2), [id].arrayLiteral],
@@ -135,7 +137,16 @@ extension NextFires {
                     .schema,
                     "the database has no schema timetable yet; carillon serve installs it")
             }
-            throw StartFailure(error, doing: "the config can't be read")
+            guard error.kind == .connection else {
+                throw StartFailure(error, doing: "the config can't be read")
+            }
+            let why = whyNoSchedule(name)
+            guard why.isEmpty else {
+                throw Misasked(
+                    message: "\"\(name)\" is no schedule\(why); a config of that name can't be "
+                        + "looked for, there is no connection to the database")
+            }
+            throw StartFailure.connecting(error)
         }
     }
 
@@ -203,6 +214,17 @@ extension NextFires {
     }
 
     // MARK: What the command line says
+
+    /// What keeps a text that looks like one from being a schedule.
+    private static func whyNoSchedule(_ text: String) -> String {
+        guard text.contains(" ") || text.hasPrefix("@") else { return "" }
+        do throws(ScheduleSyntaxError) {
+            _ = try Schedule(parsing: text, hashSeed: 0)
+            return ""
+        } catch {
+            return ": \(error.message)"
+        }
+    }
 
     @LoopActor
     private static func rules(_ name: String) throws(Misasked) -> ZoneRules {

@@ -29,8 +29,8 @@ public struct StartFailure: Error, Sendable, Equatable {
         self.isTransient = isTransient
     }
 
-    /// A connection that can't be had, with what may help.
-    static func connecting(_ error: PostgresError) -> StartFailure {
+    /// A connection that can't be had, with what may help; `isAsked` by a person, who waits.
+    static func connecting(_ error: PostgresError, isAsked: Bool = true) -> StartFailure {
         func failure(_ hint: String?) -> StartFailure {
             // libpq may have asked a question.
             let mark = error.message.hasSuffix("?") ? " Hint: " : "; hint: "
@@ -49,7 +49,8 @@ public struct StartFailure: Error, Sendable, Equatable {
                 "a password is read from a password file (~/.pgpass, PGPASSFILE) or PGPASSWORD")
         case "3D000":
             return failure("name another by --dbname or PGDATABASE, or make it by createdb")
-        case nil where error.kind == .connection:
+        // Not to a daemon: it tries again, and says so each time.
+        case nil where error.kind == .connection && isAsked:
             return failure("--host and --port, or PGHOST and PGPORT, say where it is")
         default: return failure(nil)
         }

@@ -12,8 +12,8 @@ struct List: ParsableCommand {
         discussion: """
             What is next comes first. A name may hold * and ?, in quotes for the shell. LEFT and \
             PASSED count from now; LATENESS is the start of the last run less its fire time; its \
-            OUTCOME is STARTED while it is under way. A terminal of less than 100 columns has no \
-            PASSED.
+            OUTCOME is STARTED while it is under way. A narrow terminal shows \
+            fewer columns.
 
             For example: carillon list 'backup*' --all
 
@@ -71,29 +71,32 @@ struct List: ParsableCommand {
     static func table(
         _ configs: [ConfigReport], _ now: WallInstant, inUTC: Bool, _ screen: Screen
     ) -> Table {
-        // Where it is narrow, names need the room more: LAST says the same.
-        let hasPassed = (screen.width ?? .max) >= 100
-        var table = Table(
-            [.text("NEXT"), .right("LEFT"), .text("LAST")] + (hasPassed ? [.right("PASSED")] : [])
-                + [.right("LATENESS"), .text("OUTCOME"), .text("NAME", least: 6)])
+        // Where it is narrow, names need the room more than what others say already.
+        let width = screen.width ?? .max
+        let columns: [(column: Table.Column, from: Int)] = [
+            (.text("NEXT"), 0), (.right("LEFT"), 0), (.text("LAST"), 66), (.right("PASSED"), 100),
+            (.right("LATENESS"), 76), (.text("OUTCOME"), 44), (.text("NAME", least: 6), 0),
+        ]
+        func shown<Part>(_ parts: [Part]) -> [Part] {
+            zip(parts, columns).filter { $0.1.from <= width }.map(\.0)
+        }
+        var table = Table(shown(columns.map(\.column)))
         for config in configs {
             let zone = inUTC ? nil : config.zone
             let last = config.lastRun
             let next = config.next.map { Table.Cell(screen.time($0, in: zone)) }
-            let passed = Table.Cell(
-                last?.time.map { Span.words(microseconds: now.microseconds(since: $0)) })
-            let times = [
-                next ?? Table.Cell(config.whyNot, .faint),
-                Table.Cell(
-                    config.next.map { Span.words(microseconds: $0.microseconds(since: now)) }),
-                Table.Cell(last?.time.map { screen.time($0, in: zone) }),
-            ]
-            let ended = [
-                Table.Cell(last?.latenessMicroseconds.map { Span.words(microseconds: $0) }),
-                last.map { outcome($0.state) } ?? Table.Cell(nil),
-                Table.Cell(config.name),
-            ]
-            table.add(times + (hasPassed ? [passed] : []) + ended)
+            table.add(
+                shown([
+                    next ?? Table.Cell(config.whyNot, .faint),
+                    Table.Cell(
+                        config.next.map { Span.words(microseconds: $0.microseconds(since: now)) }),
+                    Table.Cell(last?.time.map { screen.time($0, in: zone) }),
+                    Table.Cell(
+                        last?.time.map { Span.words(microseconds: now.microseconds(since: $0)) }),
+                    Table.Cell(last?.latenessMicroseconds.map { Span.words(microseconds: $0) }),
+                    last.map { outcome($0.state) } ?? Table.Cell(nil),
+                    Table.Cell(config.name),
+                ]))
         }
         return table
     }

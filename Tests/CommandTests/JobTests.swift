@@ -113,6 +113,11 @@ import Testing
         (
             ["add", " ", "--schedule", "@daily", "--sql", "SELECT 1"], "a job needs a name"
         ),
+        (["next", "*/5 * * *"], "nor is that a schedule: 4 fields are not allowed; 5 are"),
+        (
+            ["next", "*/5 * * *", "--host", "/nowhere"],
+            "\"*/5 * * *\" is no schedule: 4 fields are not allowed"
+        ),
         (["edit", "x"], "say what to change"), (["lst"], "did you mean carillon list?"),
         (["delete", "x"], "did you mean carillon remove?"),
         (["frobnicate", "--json"], "there is no command \"frobnicate\"; carillon --help lists"),

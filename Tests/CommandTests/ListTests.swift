@@ -18,6 +18,28 @@ import Testing
         return served
     }
 
+    @Test func withoutAServer() async throws {
+        let database = try await PrivateCluster.database("list")
+        let said = try await carillon(database, "list", "--host", "/nowhere")
+        #expect(said.code == 2)
+        #expect(
+            said.err.hasSuffix(
+                "? Hint: --host and --port, or PGHOST and PGPORT, say where it is\n"), "\(said)")
+    }
+
+    /// Names are what people look for: no terminal is too narrow for them.
+    @Test(arguments: [40, 50, 60, 70, 80, 120])
+    func namesStay(columns: Int) async throws {
+        let served = try await Served.fresh("list")
+        _ = try await carillon(
+            served.database, "add", "nightly", "--schedule", "@daily", "--sql", "SELECT 1")
+        let said = try await onTerminal(served.database, columns: columns, ["list"])
+        let lines = said.out.uncoloured.split(separator: "\n")
+        #expect(lines.first?.hasSuffix("NAME") == true, "\(said)")
+        #expect(lines.last?.hasSuffix("nightly") == true, "\(said)")
+        for line in lines { #expect(line.count <= columns) }
+    }
+
     @Test func withoutADaemonNothingFires() async throws {
         let database = try await PrivateCluster.database("list")
         #expect(try await carillon(database, "migrate").code == 0)
