@@ -83,6 +83,13 @@ struct Followers {
         return (words.joined(separator: " "), joins)
     }
 
+    /// What was taken last could not be sent, the connection being lost: whoever follows looks at
+    /// everything.
+    mutating func couldNotTell() {
+        guard mayBeThere else { return }
+        (tellsAll, tellsLines) = (true, true)
+    }
+
     /// Nobody was there when this was asked for.
     mutating func foundNobody(joins asked: Int) {
         guard asked == joins else { return }

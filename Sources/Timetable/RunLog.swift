@@ -246,6 +246,9 @@ final class RunLog {
         } catch  where error.kind == .server {
             followers.foundNobody(joins: news.joins)
             addLine("ERROR", "those who follow the log are told nothing more: \(error)")
+        } catch {
+            followers.couldNotTell()
+            throw error
         }
     }
 

@@ -37,6 +37,21 @@ import Timing
         #expect(followers.delay(at: begin.advanced(by: .milliseconds(50))) == .zero)
     }
 
+    @Test func aLostConnectionLosesNoNews() throws {
+        var followers = Followers()
+        followers.changed(run: 7, hasEnded: true, position: 0)
+        followers.wrote(through: 0, of: [])
+        let lost = followers.takeNews(at: begin)
+        let asked = try #require(lost)
+        #expect(asked.payload == "7!")
+        followers.couldNotTell()
+        let again = followers.takeNews(at: begin)
+        #expect(again?.payload == "all lines")
+        followers.foundNobody(joins: asked.joins)
+        followers.couldNotTell()
+        #expect(!followers.hasNews)
+    }
+
     @Test func nobody() throws {
         var followers = Followers()
         followers.changed(run: 1, hasEnded: true, position: 0)
