@@ -36,7 +36,7 @@ extension JSONText: CustomStringConvertible {
         case .boolean(let value): value ? "true" : "false"
         case .number(let value): "\(value)"
         case .text(let value): Self.quoted(value)
-        case .raw(let value): value
+        case .raw(let value): value.unicodeScalars.reduce(into: "") { Self.append($1, to: &$0) }
         case .array(let values):
             "[" + values.map(\.description).joined(separator: ", ") + "]"
         case .object(let members):
@@ -46,7 +46,6 @@ extension JSONText: CustomStringConvertible {
         }
     }
 
-    /// Also what only a terminal would take amiss is escaped.
     private static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
@@ -56,12 +55,25 @@ extension JSONText: CustomStringConvertible {
             case "\n": result += "\\n"
             case "\r": result += "\\r"
             case "\t": result += "\\t"
-            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
+            case _ where scalar.value < 0x20: result += escape(scalar)
+            default: append(scalar, to: &result)
             }
         }
         return result + "\""
+    }
+
+    /// What only a terminal would take amiss is escaped too: the controls of 8 bits, and what
+    /// changes the direction of reading. In JSON it stands in texts alone.
+    private static func append(_ scalar: Unicode.Scalar, to result: inout String) {
+        switch scalar.value {
+        case 0x7F...0x9F, 0x061C, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069:
+            result += escape(scalar)
+        default: result.unicodeScalars.append(scalar)
+        }
+    }
+
+    private static func escape(_ scalar: Unicode.Scalar) -> String {
+        let digits = String(scalar.value, radix: 16)
+        return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
     }
 }

@@ -95,5 +95,8 @@ import Testing
                  {}]
                 """#)
         #expect(JSONText.lines([]) == "[]")
+        let raw = JSONText.raw("[\"a\u{9B}2J\u{202E}b ü\"]")
+        #expect(raw.description == #"["a\u009b2J\u202eb ü"]"#)
+        #expect(JSONText.text("\u{2066}\u{85}").description == #""\u2066\u0085""#)
     }
 }
