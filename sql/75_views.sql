@@ -104,6 +104,21 @@ COMMENT ON VIEW timetable.jobs IS
 COMMENT ON COLUMN timetable.jobs.last_outcome IS
     'Of the last run that has ended, by whatever it was asked for';
 
+-- Whether the caller may be told of what runs or waits of a config, by functions with the rights of
+-- the owner: these can also be called by themselves, with rows that somebody made up.
+CREATE OR REPLACE FUNCTION timetable.may_see_running(config bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    who CONSTANT text := timetable.caller();
+    owner text;
+BEGIN
+    SELECT c.owner INTO owner FROM timetable.chain_execution_config c
+    WHERE c.chain_execution_config = config;
+    RETURN timetable.may_look_at(owner)
+        OR (NOT timetable.acts_as(who, 'timetable_author')
+            AND has_table_privilege(who, 'timetable.running', 'SELECT'));
+END $$;
+
 -- The name of the task that a run is at: the one after the last that has a row in execution_log,
 -- or that one still, while it has rows of parameters left. With the rights of the owner, for views:
 -- an author reads no base tasks.
@@ -115,6 +130,10 @@ DECLARE
     element bigint;
     task text;
 BEGIN
+    SELECT * INTO run FROM timetable.run_status r WHERE r.run_status = run.run_status;
+    IF NOT FOUND OR NOT timetable.may_see_running(run.chain_execution_config) THEN
+        RETURN NULL;
+    END IF;
     SELECT e.chain_id INTO last FROM timetable.execution_log e
     WHERE e.run_status = run.run_status AND e.attempt = run.attempt
     ORDER BY e.finished DESC LIMIT 1;
@@ -150,9 +169,7 @@ BEGIN
     WHERE e.chain_execution_config = q.chain_execution_config;
     IF NOT FOUND THEN
         RETURN 'its config does not exist any more';
-    ELSIF timetable.acts_as(timetable.caller(), 'timetable_author')
-        AND NOT timetable.may_look_at(c.owner)
-    THEN
+    ELSIF NOT timetable.may_see_running(c.chain_execution_config) THEN
         RETURN NULL;
     END IF;
     IF q.run_after > clock_timestamp() THEN

@@ -218,6 +218,18 @@ struct RoleTests {
             refused
         ),
         // Ways around.
+        (
+            """
+            SELECT timetable.current_task(jsonb_populate_record(
+                NULL::timetable.run_status, '{"run_status": -1, "chain_id": 1}'))
+            """, ""
+        ),
+        (
+            """
+            SELECT timetable.waits_for(jsonb_populate_record(NULL::timetable.run_request,
+                '{"chain_execution_config": 1, "run_after": "2100-01-01"}'))
+            """, ""
+        ),
         ("SET row_security = off; SELECT 1 FROM timetable.chain_execution_config", refused),
         ("ALTER TABLE timetable.chain_execution_config DISABLE ROW LEVEL SECURITY", refused),
         ("ALTER TABLE timetable.chain_execution_config DISABLE TRIGGER ALL", refused),
