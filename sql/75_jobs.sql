@@ -7,7 +7,8 @@ DECLARE
 BEGIN
     SELECT c.chain_execution_config INTO config
     FROM timetable.chain_execution_config c
-    WHERE c.chain_name = name OR c.chain_execution_config::text = name
+    WHERE c.chain_name = name
+        OR c.chain_execution_config = CASE WHEN name ~ '^[0-9]{1,18}$' THEN name::bigint END
     ORDER BY c.chain_name = name DESC LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no config with the chain_name or the id "%"', name

@@ -283,7 +283,8 @@ enum Statements {
                     'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'it is resumed') || coalesce(
                 ': ' || pause_note, '') END
         FROM timetable.chain_execution_config
-        WHERE chain_name = $1 OR chain_execution_config::text = $1
+        WHERE chain_name = $1 OR chain_execution_config =
+            CASE WHEN $1 ~ '^[0-9]{1,18}$' THEN $1::bigint END
         ORDER BY chain_name = $1 DESC LIMIT 1
         """)
     static let clock = Statement(
