@@ -97,8 +97,8 @@ struct ConnectionOptions: ParsableArguments {
         return unsafe String(cString: value)
     }
 
-    /// Overwrites password and connection string in the memory that ps(1) shows; they have been
-    /// read by then.
+    /// Overwrites passwords, connection strings and parameters in the memory that ps(1) shows; they
+    /// have been read by then.
     static func hidePassword() {
         let arguments = unsafe CommandLine.unsafeArgv
         var isSecret = false
@@ -106,7 +106,7 @@ struct ConnectionOptions: ParsableArguments {
             guard let argument = unsafe arguments[index] else { continue }
             let text = unsafe String(cString: argument)
             // Of a connection string, which part is secret is libpq's to know.
-            let name = ["--password", "--connection"].first(where: text.hasPrefix)
+            let name = secretOptions.first(where: text.hasPrefix)
             if isSecret || (name == nil && text.contains("://")) {
                 unsafe overwrite(argument, from: 0)
                 isSecret = false
@@ -116,6 +116,8 @@ struct ConnectionOptions: ParsableArguments {
             }
         }
     }
+
+    private static let secretOptions = ["--password", "--connection", "--from", "--parameters"]
 
     private static func overwrite(_ argument: UnsafeMutablePointer<CChar>, from start: Int) {
         let length = unsafe strlen(argument)

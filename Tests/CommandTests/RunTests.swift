@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -43,6 +44,20 @@ import Testing
         let broken = try await carillon(served.database, "run", "echo", "--parameters", "[[")
         #expect(broken.code == 64 && broken.err.contains("invalid input syntax"), "\(broken)")
         #expect(try await served.psql("SELECT count(*) FROM timetable.run_request") == "1")
+    }
+
+    @Test func parametersAreNotShownByPs() async throws {
+        let served = try await Served.fresh("run")
+        _ = try await served.addConfig("echo", [("SHELL", "/bin/echo")])
+        served.daemon.terminate()
+        try await served.daemon.waitForExit()
+        let waiting = try watched(
+            served.database, "run", "echo", "--wait", "--parameters", #"[["hunter2"]]"#)
+        try await waiting.waitForLine(containing: "no daemon serves this database")
+        let line = try String(contentsOfFile: "/proc/\(waiting.pid)/cmdline", encoding: .utf8)
+        #expect(line.contains("--parameters") && !line.contains("hunter2"), "\(line)")
+        waiting.terminate()
+        #expect(try await waiting.waitForExit() == .exited(130))
     }
 
     @Test func withoutADaemonItSaysSoAndWaits() async throws {
