@@ -187,8 +187,11 @@ private struct RunsLog {
     private let screen = Screen.output
     /// Of each run under way, how many tasks have been shown.
     private var shownTasks: [Int64: Int] = [:]
-    /// The latest run that was there.
-    private var last: Int64 = 0
+    /// Runs whose end has been told; the latest of them.
+    private var told: Set<Int64> = []
+    private static let mostTold = 10_000
+    /// The latest run that was there when we began.
+    private var begun: Int64 = 0
 
     init(_ reports: Reports, _ config: Int64, _ output: OutputOptions) {
         (self.reports, self.config, self.output) = (reports, config, output)
@@ -197,7 +200,7 @@ private struct RunsLog {
     mutating func begin(since: WallInstant?, limit: Int) async throws {
         let runs = try await reports.runs(
             config: config, failedOnly: false, since: since, limit: max(1, limit))
-        last = runs.first?.id ?? 0
+        begun = runs.first?.id ?? 0
         guard output.json else {
             for run in runs.prefix(limit).reversed() { try await show(run, isComplete: true) }
             return
@@ -215,16 +218,15 @@ private struct RunsLog {
         if news.all {
             runs = try await reports.runs(
                 config: config, failedOnly: false, since: nil, limit: 1_000
-            ).filter { $0.id > last || shownTasks[$0.id] != nil }
+            ).filter { $0.id > begun || shownTasks[$0.id] != nil }
         } else {
             for id in news.runs.sorted() {
                 if let run = try await reports.run(id), run.config == config { runs.append(run) }
             }
         }
         for run in runs.sorted(by: { $0.id < $1.id }) {
-            // An end is told once.
-            guard run.id > last || shownTasks[run.id] != nil else { continue }
-            last = max(last, run.id)
+            // An end is told once. The runs of two workers are not told of in the order of their ids.
+            guard !told.contains(run.id) else { continue }
             // The end is committed a moment before the log of its tasks.
             try await show(run, isComplete: news.all || news.ended.contains(run.id))
         }
@@ -246,5 +248,7 @@ private struct RunsLog {
         shownTasks[run.id] = run.hasEnded && isComplete ? nil : tasks.count
         guard run.hasEnded, isComplete else { return }
         line(run.finished ?? run.time, run.ending, run.state == "CHAIN_DONE" ? .green : .red)
+        told.insert(run.id)
+        if told.count > Self.mostTold { told = Set(told.sorted().suffix(Self.mostTold / 2)) }
     }
 }
