@@ -54,11 +54,13 @@ enum BuiltIn {
         }
     }
 
+    static let names =
+        ["NoOp", "Sleep", "Log", "SendMail", "Download"]
+        + CopyBuiltIn.allCases.map(\.rawValue) + ["Shutdown"]
+
     static func unknown(_ name: String) -> TaskFailure {
-        let copies = CopyBuiltIn.allCases.map(\.rawValue).joined(separator: ", ")
-        return TaskFailure(
-            "there is no built-in '\(name)'; there are NoOp, Sleep, Log, SendMail, Download, "
-                + "\(copies) and Shutdown")
+        let known = names.dropLast().joined(separator: ", ") + " and Shutdown"
+        return TaskFailure("there is no built-in '\(name)'; there are \(known)")
     }
 
     static func secondsToSleep(_ parameter: Parameter?) throws(TaskFailure) -> Double {

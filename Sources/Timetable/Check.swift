@@ -163,7 +163,7 @@ final class Check {
             let place = config.place(of: element.id, element.position, element.name)
             let given = parameters.first { $0.element == element.id }
             let rows = given ?? .ofNone(config.id, element.id)
-            if element.kind == .builtIn, !Self.isKnown(element.script) { continue }
+            if element.kind == .builtIn, !BuiltIn.names.contains(element.script) { continue }
             let found = rows.judge(element, place, isAsked: isAsked)
             findings += found
             if element.kind == .sql, !found.contains(where: { $0.severity == .error }) {
@@ -181,11 +181,6 @@ final class Check {
                     "delete them, or give them the chain_id of an element of chain "
                         + "\(config.chain ?? 0)"))
         }
-    }
-
-    static func isKnown(_ builtIn: String) -> Bool {
-        ["NoOp", "Sleep", "Log", "SendMail", "Download", "Shutdown"].contains(builtIn)
-            || CopyBuiltIn(rawValue: builtIn) != nil
     }
 
     private func checkValues(

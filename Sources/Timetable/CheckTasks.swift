@@ -18,7 +18,7 @@ extension Check {
             case .sql: try await checkSQL(&element, place, changer: changer)
             case .program: await checkProgram(element.script, element.runUID, config, place)
             case .builtIn:
-                if !Self.isKnown(element.script) {
+                if !BuiltIn.names.contains(element.script) {
                     findings.append(
                         Finding(
                             .builtInUnknown, place, BuiltIn.unknown(element.script).message,
