@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Jobs
 internal import Logging
 internal import Reactor
 internal import Timing
@@ -64,8 +65,8 @@ struct JSONForm: LogForm {
                 ("time", WallInstant.now().rfc3339), ("level", line.level.rawValue),
                 ("worker", line.worker), ("message", line.message),
             ] + line.fields
-        let members = fields.map { "\($0.0.jsonQuoted): \($0.1.jsonQuoted)" }
-        writeToOutput("{\(members.joined(separator: ", "))}\n")
+        let members = fields.map { JSON.Member(key: $0.0, value: .text($0.1)) }
+        writeToOutput("\(JSON.object(members).rendered)\n")
     }
 }
 
@@ -78,25 +79,6 @@ private func writeToOutput(_ line: String) {
         // Where nobody reads any more, there is nobody to tell.
         guard count > 0 || errno == EINTR else { return }
         bytes = bytes.dropFirst(max(0, count))
-    }
-}
-
-extension String {
-    /// RFC 8259: in quotes, with everything escaped that must be.
-    fileprivate var jsonQuoted: String {
-        var text = "\""
-        for scalar in unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\u{0}"..<"\u{20}":
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        return text + "\""
     }
 }
 
