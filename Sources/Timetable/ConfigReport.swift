@@ -59,9 +59,7 @@ public struct ConfigReport: Sendable {
             return started.microseconds(since: scheduledFor)
         }
 
-        public var hasFailed: Bool {
-            ["CHAIN_FAILED", "TIMED_OUT", "DEAD", "CANCELLED", "MISSED"].contains(state)
-        }
+        public var hasFailed: Bool { Statements.failedStates.contains(state) }
     }
 
     /// In English, with the zone where that matters.
@@ -88,7 +86,7 @@ extension Reports {
     ) async throws(StartFailure) -> [ConfigReport] {
         let rows = try await ask(
             Statements.configReport,
-            [pattern.map(Self.like), pattern.flatMap { Int64($0) }.map { String($0) }],
+            [pattern.map { Pattern($0).like }, pattern.flatMap { Int64($0) }.map { String($0) }],
             "the configs can't be read")
         let reader = ConfigReader(zones: zones, defaultZone: defaultZone)
         return (0..<rows.count).map { report(rows, $0, reader, now) }.sorted { left, right in
@@ -117,18 +115,6 @@ extension Reports {
     /// A sentence, where no daemon serves the database, as far as that can be seen.
     public func missingDaemon() async throws(StartFailure) -> String? {
         try await ask(Statements.missingDaemon, [], "the workers can't be read").text(0, 0)
-    }
-
-    /// A pattern of LIKE for one of a shell.
-    private static func like(_ pattern: String) -> String {
-        pattern.reduce(into: "") { result, character in
-            switch character {
-            case "*": result += "%"
-            case "?": result += "_"
-            case "%", "_", "\\": result += "\\\(character)"
-            default: result.append(character)
-            }
-        }
     }
 
     private func report(

@@ -3,8 +3,9 @@ internal import Postgres
 /// What the command line asks. Sent once a session, so unprepared. Times in microseconds since
 /// 1970.
 extension Statements {
-    /// The states of a run that did not do what it was to do.
-    private static let failures = "('CHAIN_FAILED', 'TIMED_OUT', 'DEAD', 'CANCELLED', 'MISSED')"
+    /// The states of a run that did not do what it was to do: those of the index run_status_failed.
+    static let failedStates = ["CHAIN_FAILED", "TIMED_OUT", "DEAD", "CANCELLED", "MISSED"]
+    private static let failures = "('\(failedStates.joined(separator: "', '"))')"
 
     /// Configs whose name is LIKE $1, or that have the id $2; both NULL for all. After the 20
     /// columns that decide when it fires: live, has a chain, paused until, its note, the worker,
@@ -14,10 +15,7 @@ extension Statements {
         configFields + """
             , c.live IS TRUE, c.chain_id IS NOT NULL, \(microseconds("c.paused_until")),
                 c.pause_note, c.client_name,
-                coalesce(c.schedule, concat_ws(' ', coalesce(c.run_at_minute::text, '*'),
-                    coalesce(c.run_at_hour::text, '*'), coalesce(c.run_at_day::text, '*'),
-                    coalesce(c.run_at_month::text, '*'),
-                    coalesce(c.run_at_day_of_week::text, '*'))),
+                timetable.schedule_text(c),
                 r.run_status, r.execution_status, \(microseconds("r.scheduled_for")),
                 \(microseconds("r.started")), \(microseconds("r.finished")),
                 coalesce(r.error, r.reason)
@@ -44,13 +42,14 @@ extension Statements {
         LEFT JOIN timetable.run_request q ON q.run_request = r.run_request
 
         """
-    /// Runs of the config $1, that failed ($2), since $3, not before the id $4, $5 at most; the
-    /// latest first.
+    /// Runs of the config $1, that failed ($2), since $3, $4 at most; the latest first. What failed
+    /// has an end, not before its beginning, by which an index finds it.
     static let runReport = Statement(
         nil,
         runColumns + """
             WHERE ($1::bigint IS NULL OR r.chain_execution_config = $1::bigint)
-                AND ($2::boolean IS NOT TRUE OR r.execution_status IN \(failures))
+                AND ($2::boolean IS NOT TRUE OR (r.execution_status IN \(failures)
+                    AND ($3::bigint IS NULL OR r.finished >= timetable.instant($3::bigint))))
                 AND ($3::bigint IS NULL OR coalesce(r.started, r.scheduled_for,
                     r.last_status_update) >= timetable.instant($3::bigint))
             ORDER BY r.run_status DESC LIMIT $4::integer
