@@ -7,6 +7,8 @@ struct Composer: ~Copyable {
     /// Levels of collections in one another.
     static let deepest = 120
     static let mostNodes = 4_000_000
+    /// libyaml compares each with all before it.
+    static let mostDirectives = 1000
     /// The weight of all that aliases copy: a few lines of them could mean more than any memory.
     static let mostCopied = 16 << 20
 
@@ -24,8 +26,25 @@ struct Composer: ~Copyable {
         guard text.count <= longest else {
             throw JobFile.Mistake(.start, "it is longer than \(longest >> 20) MiB")
         }
+        guard directives(text) <= mostDirectives else {
+            throw JobFile.Mistake(.start, "it has more than \(mostDirectives) directives")
+        }
         var composer = try Composer(text)
         return try composer.root()
+    }
+
+    /// How many lines begin with %TAG; whatever breaks lines ends in such a byte.
+    private static func directives(_ text: [UInt8]) -> Int {
+        let name = Array("%TAG".utf8)
+        var count = 0
+        var last: UInt8 = 0
+        for (index, byte) in text.enumerated() {
+            if byte == name[0], last < 0x20 || last > 0x7F, text[index...].starts(with: name) {
+                count += 1
+            }
+            last = byte
+        }
+        return count
     }
 
     private mutating func root() throws(JobFile.Mistake) -> Node? {

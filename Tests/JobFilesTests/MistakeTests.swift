@@ -88,6 +88,15 @@ struct MistakeTests {
         #expect(mistake?.column == 18)
     }
 
+    /// libyaml compares each with all before it: a file full of them would take hours.
+    @Test func directivesHaveABound() {
+        let many = (0...1000).map { "%TAG !a\($0)! b\n" }.joined()
+        for yaml in [many + "---\na: 1", "carillon: 1\n...\n" + many, "carillon: 1\r...\r" + many] {
+            let mistake = #expect(throws: JobFile.Mistake.self) { try JobFile.read(yaml) }
+            #expect(mistake?.text == "it has more than 1000 directives")
+        }
+    }
+
     @Test func aFileHasABound() {
         let text = [UInt8](repeating: UInt8(ascii: "#"), count: (64 << 20) + 1)
         let mistake = #expect(throws: JobFile.Mistake.self) { try JobFile.read(text) }
