@@ -225,7 +225,7 @@ private struct RunsLog {
             }
         }
         for run in runs.sorted(by: { $0.id < $1.id }) {
-            // An end is told once. The runs of two workers are not told of in the order of their ids.
+            // An end is told once. Runs of two workers are not told of in the order of their ids.
             guard !told.contains(run.id) else { continue }
             // The end is committed a moment before the log of its tasks.
             try await show(run, isComplete: news.all || news.ended.contains(run.id))
