@@ -224,7 +224,7 @@ struct FatalMessageTests {
             message: "failed: ВАЖНО:  запуск", sqlstate: "57P03"),
         Row(
             text: "failed: Connection refused\n\tIs it up?\n",
-            message: "failed: Connection refused Is it up?"),
+            message: "failed: Connection refused. Is it up?"),
         Row(text: "failed: FATAL:  12: short", message: "failed: FATAL:  12: short"),
     ]) func theCodeIsTakenOut(row: Row) {
         let error = PostgresError.whileConnecting(row.text)
