@@ -19,12 +19,13 @@ struct RivalTests {
         return served
     }
 
-    /// Microseconds of a second in the minute before this one, in the function's own terms.
+    /// Of seconds of one minute that is past whenever this is called, in the function's own terms.
     private func call(_ function: String, _ seconds: Int...) -> String {
         let list = seconds.map { second in
             """
-            (extract(epoch FROM date_trunc('minute', now() - interval '1 min')
+            (SELECT (extract(epoch FROM date_trunc('minute', scheduled_since + interval '23 h')
                 + \(second) * interval '1 s') * 1000000)::bigint
+            FROM timetable.chain_execution_config)
             """
         }
         let since = """
